@@ -1,0 +1,30 @@
+"""Intelligence-weighted inverse reinforcement learning: from recorded behaviour to a posterior over utilities.
+
+The public names, in the order of the pipeline. Modules load on first use, so that `utiliscope --help` does
+not wait for JAX.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "errors": ["InputError"],
+        "world": ["WorldModel", "from_gymnasium", "gridworld", "read_world", "world_model", "write_world"],
+        "behaviour": ["Behaviour", "read_behaviour"],
+        "payoffs": ["Payoffs"],
+        "policies": ["ActionSequences", "Dirichlet", "UniformDeterministic"],
+        "values": ["expected_utility", "occupancy"],
+        "planning": ["optimal_policy"],
+        "estimate": ["Estimate"],
+        "intelligence": ["intelligence"],
+        "tails": ["ValueTail", "value_tail"],
+        "laws": ["DensityLaw", "ExponentialLaw"],
+        "utilities": ["Candidates", "Grammar", "candidate_set"],
+        "inference": ["fit"],
+        "posterior": ["utility_table"],
+        "report": ["write_report"],
+    },
+)
+
+__version__ = "0.1.0"

@@ -1,0 +1,15 @@
+"""The one exception for bad input: what is wrong, where, and what to do next."""
+
+
+class InputError(ValueError):
+    """A file, array or argument from outside that cannot be used.
+
+    The message stands alone: the command line prints it and exits with 2.
+    """
+
+
+def listed(items, limit: int = 5) -> str:
+    """`items` joined by commas, the first `limit` of them, with how many more there are."""
+    items = [str(item) for item in items]
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return ", ".join(items[:limit]) + more

@@ -1,0 +1,90 @@
+"""`Payoffs`: what a utility pays along a state sequence, in the form that values are computed from."""
+
+from typing import Protocol, runtime_checkable
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from .errors import InputError
+
+
+class Payoffs(eqx.Module):
+    """What one utility, or `U` stacked ones, pay along a state sequence s_0, s_1, ....
+
+    A sequence is worth  sum_t discount**t (state[s_t] + action[s_t, a_t]) + sum_c reach[c] discount**T_c
+    with T_c the first time in `targets[c]` (never: 0). States count from s_0 to the last state, actions only
+    where one is taken.
+
+    state: `[*U, S]` paid at each visit.
+    action: `[*U, S, A]` paid for each action, or None.
+    reach: `[*U, C]` paid once, on the first arrival.
+    targets: `[C, S]` the sets of states that `reach` speaks of, shared by all utilities.
+    """
+
+    state: Float[Array | np.ndarray, "*U S"]
+    action: Float[Array | np.ndarray, "*U S A"] | None
+    reach: Float[Array | np.ndarray, "*U C"]
+    targets: Bool[Array | np.ndarray, "C S"]
+
+    @property
+    def num_utilities(self) -> int:
+        return self.state.shape[0]
+
+    def __getitem__(self, index) -> "Payoffs":
+        """The utilities at `index` of a stack."""
+        action = None if self.action is None else self.action[index]
+        return Payoffs(self.state[index], action, self.reach[index], self.targets)
+
+
+@runtime_checkable
+class UtilityProgram(Protocol):
+    """A utility that knows what it pays: the programs of a grammar, or a user's own."""
+
+    def payoffs(self, world) -> Payoffs: ...
+
+
+def as_payoffs(world, utility) -> Payoffs:
+    """`utility` as `Payoffs`: a `[S]` or `[S, A]` array of payoffs a step, `Payoffs`, or a utility program."""
+    if isinstance(utility, Payoffs):
+        return utility
+    if isinstance(utility, UtilityProgram):
+        return utility.payoffs(world)
+    if isinstance(utility, str):
+        raise InputError(f"utility is the text {utility!r}; read it with Grammar(world).parse({utility!r})")
+    array = utility if hasattr(utility, "dtype") else np.asarray(utility, np.float64)
+    num_states, num_actions = world.num_states, world.num_actions
+    none = np.zeros((0,))
+    targets = np.zeros((0, num_states), bool)
+    if array.shape == (num_states,):
+        return Payoffs(array * 1.0, None, none, targets)
+    if array.shape == (num_states, num_actions):
+        return Payoffs(np.zeros(num_states), array * 1.0, none, targets)
+    raise InputError(
+        f"utility has shape {array.shape}; give payoffs a step, [states] = ({num_states},) or "
+        f"[states, actions] = ({num_states}, {num_actions}), or a utility program"
+    )
+
+
+def stack_payoffs(payoffs: list[Payoffs]) -> Payoffs:
+    """Single utilities as one stack: targets merged, missing parts filled with zeros."""
+    index: dict[bytes, int] = {}
+    rows = []
+    for one in payoffs:
+        for target in np.asarray(one.targets):
+            if target.tobytes() not in index:
+                index[target.tobytes()] = len(rows)
+                rows.append(target)
+    num_states = payoffs[0].state.shape[-1]
+    reach = np.zeros((len(payoffs), len(rows)))
+    for k, one in enumerate(payoffs):
+        for weight, target in zip(np.asarray(one.reach), np.asarray(one.targets), strict=True):
+            reach[k, index[target.tobytes()]] += weight
+    shapes = [one.action.shape for one in payoffs if one.action is not None]
+    action = (
+        np.stack([np.zeros(shapes[0]) if one.action is None else np.asarray(one.action) for one in payoffs])
+        if shapes
+        else None
+    )
+    targets = np.array(rows, bool).reshape(len(rows), num_states)
+    return Payoffs(np.stack([np.asarray(one.state, np.float64) for one in payoffs]), action, reach, targets)

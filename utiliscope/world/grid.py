@@ -1,0 +1,45 @@
+"""`gridworld`: a world from a drawing."""
+
+import numpy as np
+
+from ..errors import InputError, listed
+from .model import WorldModel, world_model
+
+_MOVES = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
+
+
+def gridworld(rows, *, slip=0.0, discount=0.95, initial=None) -> WorldModel:
+    """A grid drawn in characters: `#` wall, `.` free, any other character a free cell and a state feature.
+
+    rows: equally long strings, or one string with line breaks. States are the free cells in reading order,
+    named "row,column"; actions are up, down, left, right, and a bump stays.
+    slip: chance of moving by another action, each of the other three equally likely.
+    initial: `[S]` probabilities; uniform if not given.
+    """
+    rows = rows.split() if isinstance(rows, str) else [str(row) for row in rows]
+    if not rows or any(len(row) != len(rows[0]) for row in rows):
+        raise InputError(f"the rows of a grid have lengths {listed(len(row) for row in rows)}; they must be equal")
+    if not 0 <= slip <= 1:
+        raise InputError(f"slip is {slip}; it must be a probability")
+    cells = [(r, c) for r, row in enumerate(rows) for c, mark in enumerate(row) if mark != "#"]
+    if not cells:
+        raise InputError("the grid has walls only; draw a free cell with '.'")
+    state_of = {cell: state for state, cell in enumerate(cells)}
+
+    moves = np.zeros((len(cells), len(_MOVES), len(cells)))
+    for (r, c), state in state_of.items():
+        for action, (down, right) in enumerate(_MOVES.values()):
+            moves[state, action, state_of.get((r + down, c + right), state)] = 1.0
+    others = moves.sum(1, keepdims=True) - moves
+    transition = (1 - slip) * moves + slip / (len(_MOVES) - 1) * others
+
+    marks = np.array([rows[r][c] for r, c in cells])
+    return world_model(
+        transition,
+        np.full(len(cells), 1 / len(cells)) if initial is None else initial,
+        discount,
+        state_names=[f"{r},{c}" for r, c in cells],
+        action_names=list(_MOVES),
+        features={str(mark): marks == mark for mark in sorted(set(marks) - {"."})},
+        xy=[(c, -r) for r, c in cells],
+    )

@@ -1,0 +1,205 @@
+"""`WorldModel`: the tabular world in which behaviour is recorded and policies are compared."""
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from ..errors import InputError, listed
+
+# Worlds keep float64 on the host, whatever precision a run of JAX uses: rounding makes ties look strict.
+_SUM_TOLERANCE = 1e-6
+
+
+class WorldModel(eqx.Module):
+    """Tabular world of `S` states and `A` actions.
+
+    Build one with `world_model`, which checks it. A state sequence is s_0, s_1, ...: without a horizon it
+    never ends and step t weighs discount**t; with a horizon of H it is s_0 .. s_H, after H actions.
+
+    transition: `[S, A, S]` probability of the next state; the last axis sums to 1. Unavailable actions are
+        stored as self-loops and never used.
+    initial: `[S]` probability of the first state.
+    discount: scalar per step, in [0, 1); with a horizon also 1.
+    available: `[S, A]` whether an action can be taken; every state has at least one.
+    features: name to `[S]`, bool (a predicate over states) or float (an amount).
+    xy: `[S, 2]` where states are drawn, or None.
+    state_names, action_names: what states and actions are called in recordings and tables.
+    horizon: number of actions in an episode, or None.
+    """
+
+    transition: Float[Array | np.ndarray, "*B S A S"]
+    initial: Float[Array | np.ndarray, "*B S"]
+    discount: Float[Array | np.ndarray, "*B"]
+    available: Bool[Array | np.ndarray, "*B S A"]
+    features: dict[str, Bool[Array | np.ndarray, " S"] | Float[Array | np.ndarray, " S"]]
+    xy: Float[Array | np.ndarray, "S 2"] | None = None
+    state_names: tuple[str, ...] = eqx.field(static=True, default=())
+    action_names: tuple[str, ...] = eqx.field(static=True, default=())
+    horizon: int | None = eqx.field(static=True, default=None)
+
+    @property
+    def num_states(self) -> int:
+        return self.transition.shape[-1]
+
+    @property
+    def num_actions(self) -> int:
+        return self.transition.shape[-2]
+
+
+def world_model(
+    transition,
+    initial,
+    discount,
+    *,
+    available=None,
+    state_names=None,
+    action_names=None,
+    features=None,
+    xy=None,
+    horizon=None,
+) -> WorldModel:
+    """A checked `WorldModel` from arrays.
+
+    transition: `[S, A, S]`, rows of available actions summing to 1 (rows of unavailable ones are ignored).
+    initial: `[S]` probabilities. discount: in [0, 1), or in [0, 1] with a `horizon`.
+    available: `[S, A]` bool, all by default; a state with no action at all becomes absorbing, with one action.
+    state_names, action_names: unique strings, by default "0", "1", ...
+    features: name to `[S]` bool or float array. xy: `[S, 2]` coordinates. horizon: number of actions, or None.
+
+    Raises InputError for shapes that disagree, NaN, negative probabilities and rows that do not sum to 1.
+    """
+    transition = _numbers("transition", transition)
+    if transition.ndim != 3 or transition.shape[0] != transition.shape[2]:
+        raise InputError(f"transition has shape {transition.shape}; it must be [states, actions, states]")
+    num_states, num_actions, _ = transition.shape
+    if num_states == 0 or num_actions == 0:
+        raise InputError(f"transition has shape {transition.shape}; a world needs a state and an action")
+
+    available = np.ones((num_states, num_actions), bool) if available is None else np.array(available, bool)
+    if available.shape != (num_states, num_actions):
+        raise InputError(f"available has shape {available.shape}, not [states, actions] = {transition.shape[:2]}")
+    stuck = ~available.any(-1)
+    available[stuck, 0] = True
+    loops = np.broadcast_to(np.eye(num_states)[:, None, :], transition.shape)
+    transition = np.where((available & ~stuck[:, None])[:, :, None], transition, loops)
+    _check_probabilities("transition", transition)
+
+    initial = _numbers("initial", initial)
+    if initial.shape != (num_states,):
+        raise InputError(f"initial has shape {initial.shape}, not [states] = ({num_states},)")
+    _check_probabilities("initial", initial)
+
+    horizon = _checked_horizon(horizon)
+    discount = _numbers("discount", discount)
+    limit = "[0, 1)" if horizon is None else "[0, 1]"
+    if discount.ndim or not 0 <= discount <= 1 or (discount == 1 and horizon is None):
+        raise InputError(f"discount is {discount}; it must be one number in {limit}")
+
+    return WorldModel(
+        transition=transition,
+        initial=initial,
+        discount=discount,
+        available=available,
+        features=_checked_features(features or {}, num_states),
+        xy=_checked_xy(xy, num_states),
+        state_names=_checked_names("state_names", state_names, num_states),
+        action_names=_checked_names("action_names", action_names, num_actions),
+        horizon=horizon,
+    )
+
+
+def absorbing_states(world: WorldModel) -> np.ndarray:
+    """`[S]` bool: states that no available action leaves."""
+    stays = np.einsum("sas->sa", np.asarray(world.transition)) >= 1 - _SUM_TOLERANCE
+    return (stays | ~np.asarray(world.available)).all(-1)
+
+
+def reachable_states(world: WorldModel) -> np.ndarray:
+    """`[S]` bool: states that some policy visits with positive probability from `initial`."""
+    links = ((np.asarray(world.transition) > 0) & np.asarray(world.available)[:, :, None]).any(1)
+    reached = np.asarray(world.initial) > 0
+    for _ in range(world.num_states):
+        grown = reached | links[reached].any(0)
+        if (grown == reached).all():
+            break
+        reached = grown
+    return reached
+
+
+def is_deterministic(world: WorldModel) -> bool:
+    """Whether every available action has one next state."""
+    return bool((np.asarray(world.transition).max(-1) >= 1 - _SUM_TOLERANCE).all())
+
+
+def _numbers(name, values) -> np.ndarray:
+    try:
+        array = np.array(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} is not an array of numbers: {error}") from None
+    return array
+
+
+def _check_probabilities(name, array):
+    for problem, bad in (
+        ("is not a finite number", ~np.isfinite(array)),
+        ("is negative", array < -_SUM_TOLERANCE),
+    ):
+        if bad.any():
+            where = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise InputError(f"{name}{list(where)} {problem} ({array[where]}); probabilities are numbers >= 0")
+    sums = array.sum(-1)
+    off = np.abs(sums - 1) > _SUM_TOLERANCE
+    if off.any():
+        where = [int(i) for i in np.argwhere(off)[0]]
+        total = sums[tuple(where)]
+        place = f"{name}{where}" if where else name
+        more = f" ({int(off.sum())} such rows)" if off.sum() > 1 else ""
+        raise InputError(
+            f"{place} sums to {total:.6g}, not 1{more}; divide counts by their sum, "
+            "and mark actions that do not exist in `available`"
+        )
+
+
+def _checked_horizon(horizon):
+    if horizon is None:
+        return None
+    if isinstance(horizon, bool) or int(horizon) != horizon or horizon < 1:
+        raise InputError(f"horizon is {horizon}; it must be a whole number of actions, at least 1")
+    return int(horizon)
+
+
+def _checked_names(what, names, size) -> tuple[str, ...]:
+    if names is None:
+        return tuple(str(i) for i in range(size))
+    names = tuple(str(name) for name in names)
+    if len(names) != size:
+        raise InputError(f"{what} has {len(names)} names for {size}")
+    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < size else []
+    if repeated:
+        raise InputError(f"{what} repeats {listed(repeated)}; names must be unique")
+    return names
+
+
+def _checked_features(features, num_states):
+    checked = {}
+    for name, values in features.items():
+        if not isinstance(name, str) or not name:
+            raise InputError(f"a feature is named {name!r}; names are non-empty strings")
+        values = np.asarray(values)
+        values = values.copy() if values.dtype == bool else _numbers(f"feature {name!r}", values)
+        if values.shape != (num_states,):
+            raise InputError(f"feature {name!r} has shape {values.shape}, not [states] = ({num_states},)")
+        if not np.isfinite(values).all():
+            state = int(np.argmin(np.isfinite(values)))
+            raise InputError(f"feature {name!r} is {values[state]} at state {state}; features are finite")
+        checked[name] = values
+    return checked
+
+
+def _checked_xy(xy, num_states):
+    if xy is None:
+        return None
+    xy = _numbers("xy", xy)
+    if xy.shape != (num_states, 2) or not np.isfinite(xy).all():
+        raise InputError(f"xy has shape {xy.shape}; it must be finite, [states, 2] = ({num_states}, 2)")
+    return xy
