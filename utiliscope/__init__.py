@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "values": ["expected_utility", "occupancy"],
         "planning": ["optimal_policy"],
         "estimate": ["Estimate"],
-        "intelligence": ["intelligence"],
+        "rarity": ["intelligence"],
         "tails": ["ValueTail", "value_tail"],
         "laws": ["DensityLaw", "ExponentialLaw"],
         "utilities": ["Candidates", "Grammar", "candidate_set"],
