@@ -1,0 +1,127 @@
+"""Exact values of policies: occupancies, first arrivals and expected utility by linear solves.
+
+Policies are `[S, A]`, or `[H, S, A]` for one that changes with time. All functions are differentiable in the
+policy, and work under `jit` and `vmap`.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .errors import InputError
+from .payoffs import as_payoffs
+from .world.model import WorldModel
+
+
+class Occupancy(NamedTuple):
+    """Expected discounted visits.
+
+    state: `[S]` visits to each state, from s_0 to the last state.
+    action: `[S, A]` times each action is taken there.
+    """
+
+    state: jax.Array
+    action: jax.Array
+
+
+def expected_utility(world: WorldModel, policy, utility, *, horizon: int | None = None):
+    r"""Expected utility V of `policy`, exactly.
+
+    .. math:: V = E\Big[\sum_t \gamma^t u(s_t, a_t) + \sum_c w_c \gamma^{T_c}\Big]
+
+    policy: `[S, A]`, or `[H, S, A]` time-dependent. utility: `[S]` or `[S, A]` payoffs a step, a utility program,
+    or `Payoffs`; a stack of `U` of them gives `[U]` values from the same solves.
+    horizon: number of actions; by default the world's, else for a time-dependent policy its length, else without
+    end. With H actions the payoffs of states count s_0 .. s_H.
+
+    Costs one solve of an `[S, S]` system and one for each set to be reached; with a horizon, H products instead.
+    """
+    payoffs = as_payoffs(world, utility)
+    policy = jnp.asarray(policy)
+    horizon = episode_length(world, policy, horizon)
+    visits = occupancy(world, policy, horizon=horizon)
+    value = payoffs.state @ visits.state
+    if payoffs.action is not None:
+        value = value + jnp.sum(payoffs.action * visits.action, axis=(-2, -1))
+    if payoffs.targets.shape[0]:
+        value = value + payoffs.reach @ arrival(world, policy, payoffs.targets, horizon=horizon)
+    return value
+
+
+def occupancy(world: WorldModel, policy, *, horizon: int | None = None) -> Occupancy:
+    """Expected discounted visits to states and uses of actions under `policy`, `[S, A]` or `[H, S, A]`.
+
+    Without a horizon the visits sum to 1 / (1 - discount).
+    """
+    policy = jnp.asarray(policy)
+    horizon = episode_length(world, policy, horizon)
+    if horizon is None:
+        system = jnp.eye(world.num_states) - world.discount * state_transition(world, policy)
+        visits = jnp.linalg.solve(system.T, jnp.asarray(world.initial))
+        return Occupancy(visits, visits[:, None] * policy)
+
+    def step(carry, row):
+        present, weight, states, actions = carry
+        taken = present[:, None] * row
+        following = jnp.einsum("sa,sat->t", taken, world.transition)
+        return (following, weight * world.discount, states + weight * present, actions + weight * taken), None
+
+    start = jnp.asarray(world.initial)
+    zeros = jnp.zeros((world.num_states, world.num_actions), start.dtype)
+    carry, _ = jax.lax.scan(step, (start, jnp.ones((), start.dtype), zeros[:, 0], zeros), _rows(policy, horizon))
+    last, weight, states, actions = carry
+    return Occupancy(states + weight * last, actions)
+
+
+def arrival(world: WorldModel, policy, targets, *, horizon: int | None = None):
+    """`[C]` expected discount**T, with T the first time in each of `targets` `[C, S]` (never: 0).
+
+    Read as a chance: of reaching the set before an end that comes with probability 1 - discount at every step.
+    """
+    policy = jnp.asarray(policy)
+    horizon = episode_length(world, policy, horizon)
+    if horizon is None:
+        step = world.discount * state_transition(world, policy)
+
+        def solve(target):
+            system = jnp.eye(world.num_states) - jnp.where(target[:, None], 0.0, step)
+            return world.initial @ jnp.linalg.solve(system, target.astype(step.dtype))
+
+        return jax.vmap(solve)(jnp.asarray(targets))
+
+    def advance(carry, row):
+        absent, weight, total = carry
+        total = total + weight * jnp.sum(absent * targets, -1)
+        absent = jnp.where(targets, 0.0, absent)
+        absent = jnp.einsum("cs,sa,sat->ct", absent, row, world.transition)
+        return (absent, weight * world.discount, total), None
+
+    start = jnp.broadcast_to(jnp.asarray(world.initial), targets.shape)
+    carry = (start, jnp.ones((), start.dtype), jnp.zeros(targets.shape[0], start.dtype))
+    (absent, weight, total), _ = jax.lax.scan(advance, carry, _rows(policy, horizon))
+    return total + weight * jnp.sum(absent * targets, -1)
+
+
+def state_transition(world: WorldModel, policy):
+    """`[S, S]` transition matrix under a `[S, A]` policy."""
+    return jnp.einsum("sa,sat->st", policy, world.transition)
+
+
+def episode_length(world: WorldModel, policy, horizon: int | None = None) -> int | None:
+    """How many actions an episode has: `horizon`, else the world's, else a time-dependent policy's length."""
+    given = world.horizon if horizon is None else horizon
+    if jnp.ndim(policy) == 2:
+        return given
+    length = policy.shape[0]
+    if given is not None and given > length:
+        raise InputError(f"the policy covers {length} steps of an episode of {given}; give one row of it per step")
+    return length if given is None else given
+
+
+def _rows(policy, horizon):
+    """`[H, S, A]` policy of each step."""
+    if policy.ndim == 2:
+        return jnp.broadcast_to(policy, (horizon, *policy.shape))
+    return policy[:horizon]
+
