@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ..errors import InputError, listed
+from utiliscope.errors import InputError, listed
+
 from .model import WorldModel, world_model
 
 _MOVES = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
@@ -17,9 +18,11 @@ def gridworld(rows, *, slip=0.0, discount=0.95, initial=None) -> WorldModel:
     initial: `[S]` probabilities; uniform if not given.
     """
     rows = rows.split() if isinstance(rows, str) else [str(row) for row in rows]
-    if not rows or any(len(row) != len(rows[0]) for row in rows):
+    if not rows:
+        raise InputError("the grid has no rows; draw free cells with '.' and walls with '#'")
+    if any(len(row) != len(rows[0]) for row in rows):
         raise InputError(f"the rows of a grid have lengths {listed(len(row) for row in rows)}; they must be equal")
-    if not 0 <= slip <= 1:
+    if not isinstance(slip, int | float | np.number) or not 0 <= slip <= 1:
         raise InputError(f"slip is {slip}; it must be a probability")
     cells = [(r, c) for r, row in enumerate(rows) for c, mark in enumerate(row) if mark != "#"]
     if not cells:

@@ -4,7 +4,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ..errors import InputError, listed
+from utiliscope.errors import InputError, listed
 
 # Worlds keep float64 on the host, whatever precision a run of JAX uses: rounding makes ties look strict.
 _SUM_TOLERANCE = 1e-6
@@ -75,9 +75,12 @@ def world_model(
     if num_states == 0 or num_actions == 0:
         raise InputError(f"transition has shape {transition.shape}; a world needs a state and an action")
 
-    available = np.ones((num_states, num_actions), bool) if available is None else np.array(available, bool)
+    available = np.ones((num_states, num_actions)) if available is None else _numbers("available", available)
     if available.shape != (num_states, num_actions):
         raise InputError(f"available has shape {available.shape}, not [states, actions] = {transition.shape[:2]}")
+    if not np.isin(available, (0, 1)).all():
+        raise InputError("available holds other values than true and false; it says which actions can be taken")
+    available = available == 1
     stuck = ~available.any(-1)
     available[stuck, 0] = True
     loops = np.broadcast_to(np.eye(num_states)[:, None, :], transition.shape)
@@ -100,7 +103,7 @@ def world_model(
         initial=initial,
         discount=discount,
         available=available,
-        features=_checked_features(features or {}, num_states),
+        features=_checked_features({} if features is None else features, num_states),
         xy=_checked_xy(xy, num_states),
         state_names=_checked_names("state_names", state_names, num_states),
         action_names=_checked_names("action_names", action_names, num_actions),
@@ -163,7 +166,8 @@ def _check_probabilities(name, array):
 def _checked_horizon(horizon):
     if horizon is None:
         return None
-    if isinstance(horizon, bool) or int(horizon) != horizon or horizon < 1:
+    whole = isinstance(horizon, int | float | np.number) and not isinstance(horizon, bool) and horizon % 1 == 0
+    if not whole or horizon < 1:
         raise InputError(f"horizon is {horizon}; it must be a whole number of actions, at least 1")
     return int(horizon)
 
@@ -171,6 +175,8 @@ def _checked_horizon(horizon):
 def _checked_names(what, names, size) -> tuple[str, ...]:
     if names is None:
         return tuple(str(i) for i in range(size))
+    if isinstance(names, str) or np.ndim(names) != 1:
+        raise InputError(f"{what} is {names!r}; it must be a list of {size} names")
     names = tuple(str(name) for name in names)
     if len(names) != size:
         raise InputError(f"{what} has {len(names)} names for {size}")
@@ -182,11 +188,13 @@ def _checked_names(what, names, size) -> tuple[str, ...]:
 
 def _checked_features(features, num_states):
     checked = {}
+    if not isinstance(features, dict):
+        raise InputError(f"features is a {type(features).__name__}; it must map names to one value for each state")
     for name, values in features.items():
         if not isinstance(name, str) or not name:
             raise InputError(f"a feature is named {name!r}; names are non-empty strings")
-        values = np.asarray(values)
-        values = values.copy() if values.dtype == bool else _numbers(f"feature {name!r}", values)
+        numbers = _numbers(f"feature {name!r}", values)
+        values = numbers == 1 if np.asarray(values).dtype == bool else numbers
         if values.shape != (num_states,):
             raise InputError(f"feature {name!r} has shape {values.shape}, not [states] = ({num_states},)")
         if not np.isfinite(values).all():

@@ -1,0 +1,59 @@
+"""Arrays kept on disk under the hash of what they were computed from.
+
+The folder is the platform's cache folder, or the one named by UTILISCOPE_CACHE; UTILISCOPE_CACHE=off keeps nothing.
+"""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+
+
+def cache_folder() -> Path | None:
+    """Where results are kept, or None if the user turned it off."""
+    chosen = os.environ.get("UTILISCOPE_CACHE", "")
+    if chosen.lower() in ("off", "0", "none"):
+        return None
+    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("utiliscope"))
+
+
+def fingerprint(*parts) -> str:
+    """Hash of arrays (type, shape, content) and of everything else by its repr."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            text = f"{part.dtype.str}{part.shape}"
+            digest.update(text.encode() + np.ascontiguousarray(part).tobytes())
+        else:
+            digest.update(f"|{part!r}|".encode())
+    return digest.hexdigest()
+
+
+def kept(kind: str, name: str, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The arrays kept as `name`, or those of `compute()`, kept for the next time.
+
+    A file is written whole or not at all; one that cannot be read is computed anew, and a folder that cannot be
+    written costs only the keeping.
+    """
+    folder = cache_folder()
+    if folder is None:
+        return compute()
+    path = folder / kind / f"{name}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        pass
+    arrays = compute()
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+            np.savez(file, **arrays)
+        os.replace(file.name, path)
+    return arrays

@@ -1,0 +1,57 @@
+"""Intelligence laws h(g): how the operator's intelligence re-weighs random policies."""
+
+import math
+from typing import Protocol
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpyro.distributions as dist
+
+from .errors import InputError
+
+LN2 = math.log(2.0)
+
+
+class IntelligenceLaw(Protocol):
+    """h(g), up to a constant. Weights are ln h in nats; g is in bits."""
+
+    def log_weight(self, bits): ...
+
+    def log_mean(self) -> float:
+        """ln E[h(g)] over random policies when no two of them tie: then g is Exponential(ln 2)."""
+
+
+class ExponentialLaw(eqx.Module):
+    """h(g) = 2^(beta g): each bit of intelligence makes an operator 2^beta times likelier.
+
+    Without ties E[h] = 1 / (1 - beta), which diverges at beta >= 1: there the law is improper unless random
+    policies are finitely many.
+    """
+
+    beta: float = 0.8
+
+    def log_weight(self, bits):
+        return self.beta * LN2 * bits
+
+    def log_mean(self) -> float:
+        if self.beta >= 1:
+            raise InputError(
+                f"ExponentialLaw(beta={self.beta}) is improper over continuous random policies: E[2^(beta g)] "
+                "diverges at beta >= 1. Use beta < 1, or a finite policy prior with the achieved reading"
+            )
+        return -math.log1p(-self.beta)
+
+
+class DensityLaw(eqx.Module):
+    """The operator's intelligence has `density`, a NumPyro distribution over [0, inf) bits: h = f(g) / (ln 2 2^-g).
+
+    A Gamma rises and then falls: intelligent, but not perfect.
+    """
+
+    density: dist.Distribution
+
+    def log_weight(self, bits):
+        return self.density.log_prob(jnp.asarray(bits)) + LN2 * bits - math.log(LN2)
+
+    def log_mean(self) -> float:
+        return 0.0

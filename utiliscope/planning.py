@@ -1,0 +1,144 @@
+"""The best policy for a utility, and the range of values that can be reached, by policy iteration in float64."""
+
+import itertools
+
+import numpy as np
+
+from .errors import InputError
+from .payoffs import Payoffs, as_payoffs
+from .world.model import WorldModel
+
+_MAX_TARGETS = 8
+
+
+def optimal_policy(world: WorldModel, utility) -> np.ndarray:
+    """A policy of greatest expected utility: `[S, A]`, deterministic; `[H, S, A]` in a world with a horizon.
+
+    Exact by policy iteration (backward induction with a horizon) for payoffs a step, and for one set of states to
+    be reached. Where these are mixed the best course depends on what has been reached already; then the policy is
+    the best found by changing one state at a time, which may be a local optimum (with a horizon: InputError).
+
+    Costs a few solves of an `[S, S]` system.
+    """
+    payoffs = as_payoffs(world, utility)
+    parts = np.flatnonzero(np.asarray(payoffs.reach))
+    steps = bool(np.any(payoffs.state)) or (payoffs.action is not None and bool(np.any(payoffs.action)))
+    mixed = len(parts) + steps > 1
+    if mixed and world.horizon is not None:
+        raise InputError("the best policy for a sum with `reach` in a world with a horizon needs memory; give one form")
+    _, choice = _plan(world, payoffs)
+    policy = np.eye(world.num_actions)[choice]
+    return _climb(world, payoffs, policy) if mixed else policy
+
+
+def value_range(world: WorldModel, utility) -> tuple[float, float]:
+    """The least and the greatest expected utility, over policies with memory of what has been reached."""
+    payoffs = as_payoffs(world, utility)
+    action = None if payoffs.action is None else -np.asarray(payoffs.action)
+    opposite = Payoffs(-np.asarray(payoffs.state), action, -np.asarray(payoffs.reach), payoffs.targets)
+    return -_plan(world, opposite)[0], _plan(world, payoffs)[0]
+
+
+def _plan(world, payoffs):
+    """Best value, and the `[S]` or `[H, S]` actions to take while nothing has been reached."""
+    used = np.flatnonzero(np.asarray(payoffs.reach))
+    if len(used) > _MAX_TARGETS:
+        raise InputError(f"a utility with {len(used)} sets to reach is too many to plan for; at most {_MAX_TARGETS}")
+    inside = np.asarray(payoffs.targets)[used]
+    weights = np.asarray(payoffs.reach)[used]
+    state = np.asarray(payoffs.state, np.float64)
+    action = np.zeros((world.num_states, world.num_actions))
+    action = action if payoffs.action is None else np.asarray(payoffs.action, np.float64)
+
+    # What has been reached only grows, so the modes are solved from "everything" back to "nothing".
+    values = {}
+    for size in range(len(used), -1, -1):
+        for mode in itertools.combinations(range(len(used)), size):
+            reached = np.isin(np.arange(len(used)), mode)
+            new = inside & ~reached[:, None]
+            arriving = new.any(0)
+            # On arrival: the payment, then the same state in the mode where it counts as reached.
+            onward = np.zeros((1 if world.horizon is None else world.horizon + 1, world.num_states))
+            for s in np.flatnonzero(arriving):
+                grown = tuple(np.flatnonzero(reached | inside[:, s]))
+                onward[:, s] = weights[new[:, s]].sum() + values[grown][:, s]
+            solve = _iterate if world.horizon is None else _induct
+            values[mode], choice = solve(world, state, action, arriving, onward)
+    return float(np.asarray(world.initial) @ values[()][-1]), choice
+
+
+def _masked_q(world, action, value):
+    """`[S, A]` payoff of an action and the discounted value of what follows; unavailable ones -inf."""
+    q = action + float(world.discount) * np.asarray(world.transition) @ value
+    return np.where(world.available, q, -np.inf)
+
+
+def _iterate(world, state, action, fixed, onward):
+    """Policy iteration with the values of `fixed` states given: `[1, S]` values and `[S]` actions."""
+    transition, discount = np.asarray(world.transition), float(world.discount)
+    rows = np.arange(world.num_states)
+    choice = np.argmax(np.where(world.available, action, -np.inf), -1)
+    while True:
+        step = discount * transition[rows, choice]
+        step[fixed] = 0.0
+        payoff = np.where(fixed, onward[0], state + action[rows, choice])
+        value = np.linalg.solve(np.eye(world.num_states) - step, payoff)
+        q = _masked_q(world, action, value)
+        best = np.argmax(q, -1)
+        # A gain within rounding is none, or equal actions would take turns for ever.
+        gain = q[rows, best] - q[rows, choice]
+        better = ~fixed & (gain > 1e-11 * (1 + np.abs(value).max()))
+        if not better.any():
+            return value[None], choice
+        choice = np.where(better, best, choice)
+
+
+def _induct(world, state, action, fixed, onward):
+    """Backward induction: `[H + 1, S]` values by steps to go, and `[H, S]` actions by time."""
+    value = np.where(fixed, onward[0], state)
+    values, choices = [value], []
+    for left in range(1, world.horizon + 1):
+        q = _masked_q(world, action, value)
+        choices.append(np.argmax(q, -1))
+        value = np.where(fixed, onward[left], state + q.max(-1))
+        values.append(value)
+    return np.array(values), np.array(choices[::-1])
+
+
+def chains(world: WorldModel, payoffs: Payoffs) -> tuple[np.ndarray, np.ndarray]:
+    """One utility as a sum over Markov chains that end on arrival: `[C, S]` goes on, `[C, S, A]` payoff.
+
+    Its value is  sum_c initial (I - discount diag(goes_on_c) P)^-1 r_c  with r_c the payoff under the policy.
+    """
+    state = np.asarray(payoffs.state, np.float64)
+    steps = np.broadcast_to(state[:, None], (world.num_states, world.num_actions))
+    if payoffs.action is not None:
+        steps = steps + np.asarray(payoffs.action)
+    used = np.flatnonzero(np.asarray(payoffs.reach))
+    targets = np.asarray(payoffs.targets)[used]
+    paid = np.asarray(payoffs.reach)[used][:, None, None] * targets[:, :, None] * np.ones(world.num_actions)
+    if np.any(steps) or not len(used):
+        targets = np.concatenate([np.zeros((1, world.num_states), bool), targets])
+        paid = np.concatenate([steps[None], paid])
+    return ~targets, paid
+
+
+def _climb(world, payoffs, policy):
+    """Change one state's action at a time, each time to the greatest gain, as long as there is one."""
+    goes_on, paid = chains(world, payoffs)
+    transition, discount = np.asarray(world.transition), float(world.discount)
+    while True:
+        step = discount * goes_on[:, :, None] * np.einsum("sa,sat->st", policy, transition)
+        inverse = np.linalg.inv(np.eye(world.num_states) - step)
+        value = np.einsum("cst,ta,cta->cs", inverse, policy, paid)
+        visits = np.asarray(world.initial) @ inverse
+        # A change of row s is a rank-one change of every chain (Sherman and Morrison).
+        change = discount * goes_on[:, :, None, None] * (transition - (policy[:, :, None] * transition).sum(1)[:, None])
+        gain = (paid - (policy * paid).sum(-1, keepdims=True)) + np.einsum("csat,ct->csa", change, value)
+        damping = 1 - np.einsum("csat,cts->csa", change, inverse)
+        gain = np.where(world.available, (visits[:, :, None] * gain / damping).sum(0), -np.inf)
+        state, action = np.unravel_index(np.argmax(gain), gain.shape)
+        if gain[state, action] <= 1e-11 * (1 + np.abs(value).max()):
+            return policy
+        policy = policy.copy()
+        policy[state] = np.eye(world.num_actions)[action]

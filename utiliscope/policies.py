@@ -1,0 +1,102 @@
+"""Random-policy priors xi: what an operator's policy is compared with, and drawn from.
+
+A prior is a small object. `sample` is all that Monte Carlo needs. Value tails by splitting also need a
+Metropolis-Hastings move that leaves the prior invariant: `perturb_row` for priors of independent rows, or `draw`,
+`perturb` and `value` for others (see `ActionSequences`). Only available actions count.
+"""
+
+from typing import Protocol
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .errors import InputError
+from .row_dirichlet import RowDirichlet, dirichlet_rows
+from .world.model import WorldModel
+
+
+class PolicyPrior(Protocol):
+    """A distribution over policies.
+
+    atomic: whether it has finitely many policies, so that values tie with positive probability.
+    """
+
+    atomic: bool
+
+    def sample(self, key, world: WorldModel):
+        """A policy, `[S, A]` or `[H, S, A]`."""
+
+
+class UniformDeterministic(eqx.Module):
+    """Every deterministic policy equally likely: one available action for each state."""
+
+    @property
+    def atomic(self) -> bool:
+        return True
+
+    def sample(self, key, world: WorldModel):
+        """`[S, A]`, one-hot rows."""
+        return jax.vmap(_random_choice)(jax.random.split(key, world.num_states), jnp.asarray(world.available))
+
+    def perturb_row(self, key, row, available):
+        """Another action for one state, uniformly: a new row and the log ratio of the move (0)."""
+        return _random_choice(key, available), jnp.zeros((), row.dtype)
+
+
+class Dirichlet(eqx.Module):
+    """Independent Dirichlet rows over the available actions; concentration 1 is uniform on the simplex."""
+
+    concentration: float = 1.0
+
+    def __check_init__(self):
+        if not self.concentration > 0:
+            raise InputError(f"Dirichlet(concentration={self.concentration}): the concentration must be above 0")
+
+    @property
+    def atomic(self) -> bool:
+        return False
+
+    def sample(self, key, world: WorldModel):
+        """`[S, A]`, rows on the simplex of available actions."""
+        return dirichlet_rows(key, self.concentration, jnp.asarray(world.available))
+
+    def distribution(self, world: WorldModel) -> RowDirichlet:
+        """The prior as a NumPyro distribution over `[S, A]`, with a density that NUTS can use."""
+        return RowDirichlet(self.concentration, world.available)
+
+    def perturb_row(self, key, row, available):
+        """Move probability between two actions by a random walk on their log odds.
+
+        The split of a Dirichlet row between two actions is Beta(c, c). The walk's scale is drawn anew each time
+        (log-uniform from 0.25 to 8), so that near-deterministic rows move as freely as even ones. Returns the new
+        row and the log ratio of densities, in log odds, for the Metropolis-Hastings test.
+        """
+        pair_key, scale_key, walk_key = jax.random.split(key, 3)
+        order = jnp.argsort(jnp.where(available, jax.random.uniform(pair_key, row.shape), 2.0))
+        first, second = order[0], order[1] if row.shape[0] > 1 else order[0]
+        total = row[first] + row[second]
+        tiny = jnp.finfo(row.dtype).tiny
+        odds = jnp.log(jnp.maximum(row[first], tiny)) - jnp.log(jnp.maximum(row[second], tiny))
+        scale = 0.25 * 2.0 ** jax.random.uniform(scale_key, maxval=5.0)
+        moved = odds + scale * jax.random.normal(walk_key)
+        share = jax.nn.sigmoid(moved)
+        new = row.at[first].set(total * share).at[second].set(total * jax.nn.sigmoid(-moved))
+        log_ratio = self.concentration * (_log_spread(moved) - _log_spread(odds))
+        movable = available.sum() > 1
+        return jnp.where(movable, new, row), jnp.where(movable, log_ratio, 0.0)
+
+
+def choice_states(world: WorldModel, reachable: np.ndarray) -> np.ndarray:
+    """Indices of the reachable states with more than one available action: all that a policy's value depends on."""
+    return np.flatnonzero((np.asarray(world.available).sum(-1) > 1) & reachable)
+
+
+def _random_choice(key, available):
+    scores = jnp.where(available, jax.random.uniform(key, available.shape), -1.0)
+    return jax.nn.one_hot(jnp.argmax(scores), available.shape[0], dtype=scores.dtype)
+
+
+def _log_spread(odds):
+    return jax.nn.log_sigmoid(odds) + jax.nn.log_sigmoid(-odds)

@@ -1,0 +1,107 @@
+"""Uniform action sequences: the random policies of people and animals who remember."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .errors import InputError
+from .payoffs import Payoffs
+from .values import expected_utility
+from .world.model import WorldModel, is_deterministic
+
+
+class ActionSequences(eqx.Module):
+    """Uniform sequences of `horizon` actions, chosen among those available where the sequence has led.
+
+    In a deterministic world with one start these are all deterministic policies with memory. As a policy it is
+    `[H, S, A]`: step t takes the k-th available action of the state, k = floor(choice_t * how many there are).
+    Utilities are counted over the same `horizon`.
+    """
+
+    horizon: int = eqx.field(static=True)
+
+    def __check_init__(self):
+        if not (isinstance(self.horizon, int) and self.horizon >= 1):
+            raise InputError(f"ActionSequences(horizon={self.horizon}): the horizon must be a whole number >= 1")
+
+    @property
+    def atomic(self) -> bool:
+        return True
+
+    def sample(self, key, world: WorldModel):
+        """`[H, S, A]`, one-hot rows."""
+        return self.policy(self.draw(key, world), world)
+
+    def policy(self, choices, world: WorldModel):
+        """`[H, S, A]` policy of `[H]` choices."""
+        actions = _actions(choices[:, None], world, jnp.arange(world.num_states))
+        return jax.nn.one_hot(actions, world.num_actions, dtype=choices.dtype)
+
+    def draw(self, key, world: WorldModel):
+        """`[H]` numbers in [0, 1) that choose an action for each step."""
+        return jax.random.uniform(key, (self.horizon,))
+
+    def perturb(self, key, choices, world: WorldModel):
+        """Another choice at one step: new choices and the log ratio of the move (0)."""
+        step_key, choice_key = jax.random.split(key)
+        step = jax.random.randint(step_key, (), 0, self.horizon)
+        return choices.at[step].set(jax.random.uniform(choice_key)), jnp.zeros((), choices.dtype)
+
+    def value(self, choices, world: WorldModel, payoffs: Payoffs):
+        """Utility of a sequence: along its path from each start if the world is deterministic, else by matrices."""
+        if not isinstance(world.transition, jax.core.Tracer) and is_deterministic(world):
+            return path_value(choices, world, payoffs)
+        return expected_utility(world, self.policy(choices, world), payoffs)
+
+
+def comparison_world(world: WorldModel, policy_prior) -> WorldModel:
+    """`world` with the horizon over which policies are compared under `policy_prior`."""
+    horizon = getattr(policy_prior, "horizon", None)
+    if horizon is None or horizon == world.horizon:
+        return world
+    if world.horizon is not None:
+        raise InputError(f"the world's horizon is {world.horizon}, that of the action sequences {horizon}; make them equal")
+    return dataclasses.replace(world, horizon=horizon)
+
+
+def path_value(choices, world: WorldModel, payoffs: Payoffs):
+    """Utility of `[H]` choices in a deterministic world, averaged over its starts; `[U]` for a stack of payoffs.
+
+    Memory grows with the number of starts, not with S^2.
+    """
+    starts = np.flatnonzero(np.asarray(world.initial))
+    weight = jnp.asarray(world.initial)[starts]
+    following = jnp.asarray(np.asarray(world.transition).argmax(-1))
+    targets = jnp.asarray(payoffs.targets)
+
+    def step(carry, choice):
+        states, discount, total, absent = carry
+        actions = _actions(choice, world, states)
+        now, absent = _paid(payoffs, targets, states, absent)
+        if payoffs.action is not None:
+            now = now + payoffs.action[..., states, actions]
+        return (following[states, actions], discount * world.discount, total + discount * now, absent), None
+
+    total = jnp.zeros((*payoffs.state.shape[:-1], len(starts)))
+    carry = (jnp.asarray(starts), jnp.ones(()), total, jnp.ones((targets.shape[0], len(starts)), bool))
+    (states, discount, total, absent), _ = jax.lax.scan(step, carry, choices)
+    now, _ = _paid(payoffs, targets, states, absent)
+    return (total + discount * now) @ weight
+
+
+def _paid(payoffs, targets, states, absent):
+    """What being in `states` pays, and which targets are still to be reached."""
+    arrived = absent & targets[:, states]
+    return payoffs.state[..., states] + payoffs.reach @ arrived.astype(payoffs.reach.dtype), absent & ~arrived
+
+
+def _actions(choices, world, states):
+    """The action that `choices` in [0, 1) take in `states`, by rank among the available ones."""
+    available = jnp.asarray(world.available)
+    ranked = jnp.argsort(~available, axis=-1, stable=True)
+    number = available.sum(-1)[states]
+    rank = jnp.minimum(jnp.floor(choices * number).astype(int), number - 1)
+    return ranked[states, rank]

@@ -1,0 +1,250 @@
+"""Value tails: how rare each value is among random policies.
+
+The curve v -> log2 P(V >= v) depends on the world, the utility and the random-policy prior alone. It is computed
+once by splitting, kept on disk, and reused for every operator, recording and weighting.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from .cache import fingerprint, kept
+from .errors import InputError
+from .payoffs import Payoffs, as_payoffs, stack_payoffs
+from .planning import chains, value_range
+from .policies import UniformDeterministic, choice_states
+from .sequences import comparison_world
+from .splitting import plain_mover, row_mover, split
+from .world.model import WorldModel, reachable_states
+
+# Values closer than this share of their range are ties: rounding in a solve is about 1e-13 of it.
+TIE_TOLERANCE = 1e-9
+_MAX_KNOTS = 1024
+_VERSION = 1  # of what is kept on disk
+
+
+class ValueTail(eqx.Module):
+    """The curve v -> P(V >= v) of one utility, or of `U` stacked ones.
+
+    values: `[*U, K]` rising values; equal ones at the end are padding.
+    log2_prob: `[*U, K]` log2 P(V >= values).
+    log2_error: `[*U, K]` standard error of `log2_prob`, bits.
+    tolerance: `[*U]` distance within which values tie.
+    complete: `[*U]` whether no policy exceeds the last value; else the curve ends where it was stopped.
+    atomic: whether random policies are finitely many: then the curve is a staircase, else it is interpolated.
+    """
+
+    values: Float[Array | np.ndarray, "*U K"]
+    log2_prob: Float[Array | np.ndarray, "*U K"]
+    log2_error: Float[Array | np.ndarray, "*U K"]
+    tolerance: Float[Array | np.ndarray, "*U"]
+    complete: Bool[Array | np.ndarray, "*U"]
+    atomic: bool = eqx.field(static=True)
+
+    def bits(self, value):
+        """g = -log2 P(V >= value) in bits, one value for each utility; ties count as reaching.
+
+        Differentiable where the curve is interpolated. Beyond its end: +inf if the curve is complete, else the
+        last point, a lower bound (`is_lower_bound`).
+        """
+        return self._each(_bits, self.log2_prob, value)
+
+    def std_error(self, value):
+        """Standard error of `bits(value)`, in bits."""
+        return self._each(_error, self.log2_error, value)
+
+    def is_lower_bound(self, value):
+        """Whether `value` lies beyond the end of a curve that is not complete."""
+        return (jnp.asarray(value) > self.values[..., -1] + self.tolerance) & ~self.complete
+
+    def constant(self):
+        """`[*U]` bool: every policy has the same value, so that g = 0 throughout."""
+        return self.log2_prob[..., -1] == 0
+
+    def __getitem__(self, index) -> "ValueTail":
+        """The tails of the utilities at `index` of a stack."""
+        return jax.tree.map(lambda x: x[index], self)
+
+    def _each(self, function, heights, value):
+        def one(values, heights, tolerance, complete, value):
+            return function(values, heights, tolerance, complete, value, self.atomic)
+
+        for _ in range(self.values.ndim - 1):
+            one = jax.vmap(one)
+        return one(*map(jnp.asarray, (self.values, heights, self.tolerance, self.complete, value)))
+
+
+def _bits(values, log2_prob, tolerance, complete, value, atomic):
+    if atomic:
+        # The first value that reaches, ties included; beyond the last one nothing does.
+        index = jnp.searchsorted(values, value - tolerance)
+        bits = -log2_prob[jnp.minimum(index, values.shape[0] - 1)]
+    else:
+        bits = -jnp.interp(value, values, log2_prob, left=0.0)
+    return jnp.where((value > values[-1] + tolerance) & complete, jnp.inf, bits)
+
+
+def _error(values, errors, tolerance, complete, value, atomic):
+    if atomic:
+        index = jnp.searchsorted(values, value - tolerance)
+        return errors[jnp.minimum(index, values.shape[0] - 1)]
+    return jnp.interp(value, values, errors, left=0.0)
+
+
+def value_tail(
+    key,
+    world: WorldModel,
+    utility,
+    *,
+    policy_prior=None,
+    num_particles: int = 1024,
+    num_sweeps: int = 2,
+    reach: float | None = None,
+    max_bits: float = 1000.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> ValueTail:
+    """The value tail of `utility`, or of each of a stack of `Payoffs`, among policies from `policy_prior`.
+
+    num_particles: policies in a population; the standard error at g bits is about 1.2 sqrt(g / (N ln 2)) bits.
+    num_sweeps: proposals for each state (each step of an action sequence) between two levels. Too few leave
+    copies alike, and the error is then larger than stated.
+    reach: where to stop, as a share of the way from the mean random value to the best one; by default 1, to the
+    top, for finitely many policies and 0.98 for a continuous prior, whose best value is never reached.
+    max_bits: where to stop in any case. progress: called with (done, all) utilities.
+
+    Results are kept on disk by content, the key included: the same call gives the same numbers (UTILISCOPE_CACHE).
+    Costs about bits x N x num_sweeps proposals: O(S) each and O(S^2) if accepted for priors of independent rows
+    without a horizon, a full evaluation for others. Memory: max_bits x N values, and N policies.
+    """
+    policy_prior = UniformDeterministic() if policy_prior is None else policy_prior
+    if not hasattr(policy_prior, "perturb_row") and not hasattr(policy_prior, "perturb"):
+        raise InputError(f"{type(policy_prior).__name__} only samples; a value tail needs a move: `perturb_row`, or `draw`, `perturb` and `value`")
+    if num_particles < 2:
+        raise InputError(f"num_particles is {num_particles}; splitting needs at least 2")
+    payoffs = as_payoffs(world, utility)
+    single = payoffs.state.ndim == 1
+    stack = stack_payoffs([payoffs]) if single else payoffs
+    world = comparison_world(world, policy_prior)
+    reach = (1.0 if policy_prior.atomic else 0.98) if reach is None else reach
+    settings = (num_particles, num_sweeps, float(reach), float(max_bits))
+
+    def one(index):
+        # Contexts of precision belong to a thread.
+        with jax.enable_x64(True):
+            return _one_tail(key, world, stack[index], policy_prior, *settings)
+
+    tails = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for arrays in pool.map(one, range(stack.num_utilities)):
+            tails.append(arrays)
+            if progress is not None:
+                progress(len(tails), stack.num_utilities)
+    tail = _stack(tails, policy_prior.atomic)
+    return tail[0] if single else tail
+
+
+def _one_tail(key, world, payoffs, policy_prior, num_particles, num_sweeps, reach, max_bits):
+    names = ("transition", "initial", "discount", "available")
+    content = [np.asarray(getattr(world, name)) for name in names]
+    parts = [np.asarray(part) for part in jax.tree.leaves(payoffs)]
+    seed = np.asarray(jax.random.key_data(key))
+    settings = (num_particles, num_sweeps, reach, max_bits, world.horizon, repr(policy_prior))
+    name = fingerprint(_VERSION, *content, *parts, seed, *settings)
+    # Each utility has a key of its own that does not depend on its place among others.
+    own_key = jax.random.fold_in(key, int(fingerprint(*parts)[:8], 16) % 2**31)
+
+    def compute():
+        return _compute(own_key, world, payoffs, policy_prior, num_particles, num_sweeps, reach, max_bits)
+
+    ours = type(policy_prior).__module__.startswith("utiliscope.")
+    return kept("tails", name, compute) if ours else compute()
+
+
+def _compute(key, world, payoffs, policy_prior, num_particles, num_sweeps, reach, max_bits):
+    worst, best = value_range(world, payoffs)
+    scale = max(abs(worst), abs(best), np.finfo(float).tiny)
+    if best - worst <= 1e-12 * scale:
+        return _knots_of_constant(best, scale)
+    tolerance = TIE_TOLERANCE * (best - worst)
+    states = choice_states(world, reachable_states(world))
+    most = max_bits
+    if policy_prior.atomic:
+        number = np.asarray(world.available).sum(-1)
+        steps = policy_prior.horizon * np.log2(number.max()) if hasattr(policy_prior, "horizon") else 0
+        most = min(max_bits, max(steps, np.log2(number[states]).sum()) + 10)
+    knobs = dict(num_particles=num_particles, num_sweeps=num_sweeps, max_levels=int(np.ceil(most)) + 2)
+    limits = tuple(np.float64(x) for x in (tolerance, best, reach))
+    if hasattr(policy_prior, "perturb_row") and world.horizon is None:
+        goes_on, paid = chains(world, payoffs)
+        bare = eqx.tree_at(lambda w: (w.features, w.xy), world, ({}, None), is_leaf=lambda x: x is None)
+        run = _split_rows(key, policy_prior, bare, states, goes_on.astype(float), paid, *limits, **knobs)
+    else:
+        mover = plain_mover(world, payoffs, policy_prior, num_particles=num_particles, num_sweeps=num_sweeps)
+        run = jax.jit(lambda key: _split(key, mover, *limits, num_particles, knobs["max_levels"]))(key)
+    return _knots(jax.tree.map(np.asarray, run._replace(particles=None)), tolerance, best, policy_prior.atomic)
+
+
+@eqx.filter_jit
+def _split_rows(key, prior, world, states, goes_on, paid, tolerance, best, reach, *, num_particles, num_sweeps, max_levels):
+    mover = row_mover(world, states, goes_on, paid, prior, num_particles=num_particles, num_sweeps=num_sweeps)
+    return _split(key, mover, tolerance, best, reach, num_particles, max_levels)
+
+
+def _split(key, mover, tolerance, best, reach, num_particles, max_levels):
+    return split(key, mover, num_particles=num_particles, tolerance=tolerance, best=best, reach=reach, max_levels=max_levels)
+
+
+def _knots_of_constant(value, scale):
+    zero = np.zeros(1)
+    return dict(values=np.array([value]), log2_prob=zero, log2_error=zero, tolerance=TIE_TOLERANCE * np.array(scale), complete=np.array(True))
+
+
+def _knots(run, tolerance, best, atomic):
+    """The staircase of a run: every particle stands for its population's share until it is killed."""
+    size = run.values.shape[1]
+    log2_reached, variance = 0.0, 0.0
+    values, heights, errors = [], [], []
+    for level in range(int(run.count)):
+        population = np.sort(run.values[level])
+        alive = int(run.survivors[level])
+        last = level + 1 == run.count
+        killed = population if last else population[: size - alive]
+        share = 1 - np.searchsorted(population, killed - tolerance) / size
+        values.append(killed)
+        heights.append(log2_reached + np.log2(share))
+        errors.append(np.sqrt(variance + (1 - share) / (size * share)) / np.log(2))
+        if not last:
+            log2_reached += np.log2(alive / size)
+            variance += (1 - alive / size) / alive
+    values, heights, errors = (np.concatenate(x) for x in (values, heights, errors))
+    # Ties keep their first, which is their highest; then the curve is thinned evenly in bits.
+    first = np.concatenate([[True], np.diff(values) > tolerance])
+    keep = np.flatnonzero(first)
+    if len(keep) > _MAX_KNOTS:
+        spaced = np.searchsorted(-heights[keep], np.linspace(0, -heights[keep[-1]], _MAX_KNOTS), side="left")
+        keep = keep[np.unique(np.minimum(np.concatenate([spaced, [len(keep) - 1]]), len(keep) - 1))]
+    complete = atomic and bool(values[keep[-1]] >= best - tolerance)
+    return dict(values=values[keep], log2_prob=heights[keep], log2_error=errors[keep], tolerance=np.array(tolerance), complete=np.array(complete))
+
+
+def _stack(tails, atomic) -> ValueTail:
+    longest = max(len(tail["values"]) for tail in tails)
+
+    def padded(name):
+        rows = [np.pad(tail[name], (0, longest - len(tail[name])), mode="edge") for tail in tails]
+        return np.stack(rows)
+
+    return ValueTail(
+        padded("values"),
+        padded("log2_prob"),
+        padded("log2_error"),
+        np.array([float(tail["tolerance"]) for tail in tails]),
+        np.array([bool(tail["complete"]) for tail in tails]),
+        atomic=atomic,
+    )
