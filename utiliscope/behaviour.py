@@ -9,8 +9,8 @@ from .errors import InputError, listed
 from .recordings import MISSING_WORDS, recorded_rows
 from .world import WorldModel
 
-_REQUIRED = ["episode", "t", "state", "action"]
-_COUNTING = "; rows count from 0, the first below the header"
+_COLUMNS = ["episode", "t", "state", "action", "next_state"]
+_ROUNDING = 1e-6  # of probabilities, as in world_model
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class Behaviour:
 
         Where the last next state is unknown, `[n]` states. What `where` has cut into pieces comes piece by piece.
         """
-        episode, t, state, action, next_state = (self.table[name].to_numpy() for name in [*_REQUIRED, "next_state"])
+        episode, t, state, action, next_state = (self.table[name].to_numpy() for name in _COLUMNS)
         breaks = np.flatnonzero((episode[1:] != episode[:-1]) | (t[1:] != t[:-1] + 1)) + 1
         for start, stop in zip([0, *breaks], [*breaks, len(t)], strict=True):
             last = next_state[stop - 1 : stop]
@@ -74,7 +74,7 @@ def read_behaviour(source, world: WorldModel) -> Behaviour:
     source: a .csv, .csv.gz, .parquet or .jsonl file, a DataFrame, a Minari dataset or the id of a local one. One row
     is one decision. Columns: episode (numbers or text), t (rising by 1 within an episode, from any number), state
     and action (numbers from 0, or names as in the world), optionally next_state; all others are kept.
-    Text that reads as a number is a name if every such entry of the column is one, else a number.
+    Where text reads as numbers and the names do too, it is taken for names, if that explains no less of it.
 
     An empty next_state, or -1, is filled from the following decision, and at the end of an episode from the world
     where only one next state is possible; else it is -1.
@@ -83,7 +83,7 @@ def read_behaviour(source, world: WorldModel) -> Behaviour:
     gaps and repetitions in t, and moves that the world cannot make.
     """
     table, name = recorded_rows(source)
-    missing = [column for column in _REQUIRED if column not in table]
+    missing = [column for column in _COLUMNS[:4] if column not in table]
     if missing:
         raise InputError(
             f"{name} has no column {listed(missing)}; columns found: {listed(table, 12) or 'none'}. "
@@ -94,96 +94,112 @@ def read_behaviour(source, world: WorldModel) -> Behaviour:
         raise InputError(f"{name} has more than one column {listed(repeated)}; rename or drop the others")
     if table.empty:
         raise InputError(f"{name} holds no decisions; it must have at least one row")
+    table = table.reset_index(drop=True)
     try:
-        return _checked(table.reset_index(drop=True), world)
+        return _checked(_numbered(table, world), table, world)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
 
 
-def _checked(table, world) -> Behaviour:
-    known = {"episode": _labels(table["episode"]), "t": _times(table["t"])}
-    given = [table["state"]] + ([table["next_state"]] if "next_state" in table else [])
-    states = _resolved(given, world.state_names, world.num_states, "state")
-    known["state"] = states[0]
-    known["action"] = _resolved([table["action"]], world.action_names, world.num_actions, "action")[0]
-    known["next_state"] = states[-1] if len(given) > 1 else np.full(len(table), -1)
-    checked = pd.concat([pd.DataFrame(known), table.drop(columns=list(known), errors="ignore")], axis=1)
-    checked = checked.sort_values(["episode", "t"], kind="stable")
-    rows = checked.index.to_numpy()
-    checked = checked.reset_index(drop=True)
+def _numbered(table, world) -> pd.DataFrame:
+    """`table` with numbers for t, states and actions, sorted by episode and t; the index tells the rows of `table`."""
+    given = ["state", "next_state"] if "next_state" in table else ["state"]
+    known = {
+        "episode": _labels(table),
+        "t": _times(table),
+        "next_state": np.full(len(table), -1),
+        **_resolved(table, given, world.state_names, world.num_states),
+        **_resolved(table, ["action"], world.action_names, world.num_actions),
+    }
+    columns = pd.DataFrame({name: known[name] for name in _COLUMNS})
+    columns = pd.concat([columns, table.drop(columns=_COLUMNS, errors="ignore")], axis=1)
+    return columns.sort_values(["episode", "t"], kind="stable")
 
-    def place(i):
-        return f"row {rows[i]} (episode {checked['episode'][i]}, t {checked['t'][i]})"
 
-    def refuse(what, bad, describe, advice):
-        """Raise InputError if any of `bad` `[N]`, with the first places in the order of the source."""
-        found = np.flatnonzero(bad)
-        if len(found):
-            found = found[np.argsort(rows[found], kind="stable")]
-            shown = "; ".join(f"{place(i)}: {describe(i)}" for i in found[:5])
-            raise InputError(f"{what}: {shown}{_more(len(found) - 5)}. {advice}{_COUNTING}")
-
-    episode, t, state, action, next_state = (checked[name].to_numpy() for name in known)
-    next_state = next_state.copy()
+def _checked(numbered, table, world) -> Behaviour:
+    """The `numbered` rows of `table`, if `world` can make all their moves."""
+    rows = numbered.index.to_numpy()
+    episode, t, state, action, next_state = (numbered[name].to_numpy() for name in _COLUMNS)
     state_names = world.state_names or tuple(map(str, range(world.num_states)))
     action_names = world.action_names or tuple(map(str, range(world.num_actions)))
+    transition = np.asarray(world.transition)
 
     follows = np.append(episode[1:] == episode[:-1], False)  # whether the next row is of the same episode
     step = np.append(t[1:] - t[:-1], 1)
-    refuse(
+    _refuse(
         "t must rise by 1 within an episode",
         follows & (step != 1),
         lambda i: f"followed by {'the same t' if step[i] == 0 else f't {t[i + 1]}'} in row {rows[i + 1]}",
         "Give each unbroken stretch of decisions its own episode, and each decision one row",
+        table,
+        rows,
     )
-    refuse(
+    _refuse(
         "actions that are not available",
         ~np.asarray(world.available)[state, action],
         lambda i: f"{action_names[action[i]]} in {state_names[state[i]]}",
-        "Check that this recording belongs to this world",
+        "Check that the recording belongs to this world",
+        table,
+        rows,
     )
     following = np.append(state[1:], -1)
-    refuse(
+    _refuse(
         "next_state is not where the next decision is taken",
         follows & (next_state >= 0) & (next_state != following),
         lambda i: f"{state_names[next_state[i]]}, but row {rows[i + 1]} is in {state_names[following[i]]}",
         "Correct next_state or leave it out",
+        table,
+        rows,
     )
-    next_state = np.where(follows & (next_state < 0), following, next_state)
-    transition = np.asarray(world.transition)
-    certain = np.where(transition.max(-1) >= 1 - 1e-6, transition.argmax(-1), -1)
-    next_state = np.where(next_state < 0, certain[state, action], next_state)
-    refuse(
+    only = np.where(transition.max(-1) >= 1 - _ROUNDING, transition.argmax(-1), -1)
+    next_state = np.where(next_state >= 0, next_state, np.where(follows, following, only[state, action]))
+    _refuse(
         "moves that the world cannot make",
         (next_state >= 0) & ~(transition[state, action, next_state] > 0),
         lambda i: f"{action_names[action[i]]} from {state_names[state[i]]} to {state_names[next_state[i]]}",
-        "Check that this recording belongs to this world",
+        "Check that the recording belongs to this world",
+        table,
+        rows,
     )
-    return Behaviour(checked.assign(next_state=next_state), world.num_states, world.num_actions)
+    checked = numbered.assign(next_state=next_state).reset_index(drop=True)
+    return Behaviour(checked, world.num_states, world.num_actions)
 
 
-def _more(count) -> str:
-    return f" and {count} more" if count > 0 else ""
-
-
-def _refused(what, values, bad, advice):
-    """InputError that lists the rows `bad` of a column."""
+def _refuse(what, bad, describe, advice, table, rows=None):
+    """Raise InputError if any of `bad` `[N]`, telling the first; `rows` `[N]` are their places in `table`."""
     found = np.flatnonzero(bad)
-    shown = "; ".join(f"row {i}: {values.iloc[i]!r}" for i in found[:5])
-    return InputError(f"{what}: {shown}{_more(len(found) - 5)}. {advice}{_COUNTING}")
+    if len(found) == 0:
+        return
+    rows = np.arange(len(table)) if rows is None else rows
+    found = found[np.argsort(rows[found], kind="stable")]
+    episode, t = table["episode"], table["t"]
+    shown = [f"row {rows[i]} (episode {episode[rows[i]]}, t {t[rows[i]]}): {describe(i)}" for i in found[:5]]
+    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    raise InputError(f"{what}: {'; '.join(shown)}{more}. {advice}; rows count from 0, the first below the header")
 
 
-def _labels(column) -> pd.Series:
+def _shown(value) -> str:
+    return repr(value) if isinstance(value, str) else str(value)
+
+
+def _labels(table) -> pd.Series:
     """Episode labels: integers if all are, else text."""
-    absent = column.isna()
-    if absent.any():
-        raise _refused("decisions without an episode", column, absent, "Say to which episode each belongs")
+    column = table["episode"].infer_objects()
+    _refuse("decisions without an episode", column.isna(), lambda i: "empty", "Say which episode each is from", table)
     if pd.api.types.is_integer_dtype(column):
         return column.astype(np.int64)
     numbers = _floats(column)
     if pd.api.types.is_numeric_dtype(column) and (numbers % 1 == 0).all() and (numbers.abs() <= 2**53).all():
         return numbers.astype(np.int64)
     return column.astype(str)
+
+
+def _times(table) -> pd.Series:
+    numbers = _floats(table["t"])
+    bad = ~(numbers % 1 == 0) | (numbers.abs() > 2**53)
+    advice = "Number the decisions of an episode one by one"
+    _refuse("t is not a whole number", bad, lambda i: _shown(table["t"][i]), advice, table)
+    return numbers.astype(np.int64)
 
 
 def _floats(column) -> pd.Series:
@@ -193,43 +209,34 @@ def _floats(column) -> pd.Series:
     return pd.to_numeric(column.astype(str), errors="coerce").astype(np.float64)
 
 
-def _times(column) -> pd.Series:
-    numbers = _floats(column)
-    bad = ~(numbers % 1 == 0) | (numbers.abs() > 2**53)
-    if bad.any():
-        raise _refused("t is not a whole number", column, bad, "Number the decisions of an episode one by one")
-    return numbers.astype(np.int64)
-
-
-def _resolved(columns, names, size, what) -> list[np.ndarray]:
-    """State or action numbers `[N]` of `columns`; in all but the first, -1 where there is none."""
+def _resolved(table, columns, names, size) -> dict[str, np.ndarray]:
+    """Column to `[N]` numbers of states or actions; in next_state, -1 where there is none."""
     number_of = {name: number for number, name in enumerate(names)}
     try:
-        coded = [pd.factorize(column) for column in columns]
+        coded = {column: pd.factorize(table[column]) for column in columns}
     except TypeError:
-        raise InputError(f"{what} holds lists; give numbers 0..{size - 1} or names") from None
-    values = [value for _, distinct in coded for value in distinct]
-    digits = [
-        value for value in values if isinstance(value, str) and _whole(value) is not None and value not in MISSING_WORDS
-    ]
-    as_names = all(value in number_of for value in digits)
+        raise InputError(f"{columns[0]} holds lists or objects; give numbers 0..{size - 1} or names") from None
+    texts = {value for _, distinct in coded.values() for value in distinct if isinstance(value, str)}
+    digits = [text for text in texts if _whole(text) not in {None, -1}]
+    strange = len([text for text in digits if text not in number_of]), len([d for d in digits if _whole(d) >= size])
+    digits_are_names = strange[0] <= strange[1]
 
     def number(value):
-        if isinstance(value, str) and value in number_of and (as_names or _whole(value) is None):
+        whole = _whole(value)
+        if isinstance(value, str) and value in number_of and (digits_are_names or whole is None):
             return number_of[value]
         if isinstance(value, str) and value in MISSING_WORDS:
             return -1
-        whole = _whole(value)
         return whole if whole is not None and -1 <= whole < size else -2
 
-    resolved = []
-    for column, (codes, distinct) in zip(columns, coded, strict=True):
+    resolved = {}
+    for column, (codes, distinct) in coded.items():
         numbers = np.append(np.array([number(value) for value in distinct], np.int64), -1)[codes]
-        bad = numbers < (-1 if resolved else 0)
-        if bad.any():
-            advice = f"{what.capitalize()}s are 0..{size - 1}" + (f" or {listed(names)}" if names else "")
-            raise _refused(f"{column.name} is missing or unknown", column, bad, advice)
-        resolved.append(numbers)
+        least = -1 if column == "next_state" else 0
+        advice = f"It must be one of 0..{size - 1}" + (f" or {listed(names)}" if names else "")
+        entries = table[column]
+        _refuse(f"{column} is missing or unknown", numbers < least, lambda i, e=entries: _shown(e[i]), advice, table)
+        resolved[column] = numbers
     return resolved
 
 

@@ -6,6 +6,7 @@ from typing import Protocol
 import equinox as eqx
 import jax.numpy as jnp
 import numpyro.distributions as dist
+from jax.scipy.special import logsumexp
 
 from .errors import InputError
 
@@ -55,3 +56,27 @@ class DensityLaw(eqx.Module):
 
     def log_mean(self) -> float:
         return 0.0
+
+
+def log_intelligence_weight(law: IntelligenceLaw, tails, bits):
+    """ln h(g) / Z(U) in nats, for `bits` = g `[U]`: how much likelier intelligence makes a policy than xi does.
+
+    For a utility that ties all policies the weight is 1: g = 0 carries no information.
+    """
+    weight = law.log_weight(jnp.where(tails.constant(), 1.0, bits)) - log_normaliser(law, tails)
+    return jnp.where(tails.constant(), 0.0, weight)
+
+
+def log_normaliser(law: IntelligenceLaw, tails):
+    """ln Z(U) = ln E[h(g)] over random policies, in nats, one for each tail.
+
+    Without ties the same number for every U; with finitely many policies the sum over the tail's steps.
+    """
+    if not tails.atomic:
+        return law.log_mean()
+    log_at_least = LN2 * jnp.asarray(tails.log2_prob)
+    log_above = jnp.concatenate([log_at_least[..., 1:], jnp.full_like(log_at_least[..., :1], -jnp.inf)], axis=-1)
+    # Equal neighbours are padding; the last step also carries whatever lies above it.
+    gap = jnp.minimum(log_above - log_at_least, 0.0)
+    log_step = jnp.where(gap < 0, log_at_least + jnp.log(-jnp.expm1(jnp.where(gap < 0, gap, -1.0))), -jnp.inf)
+    return logsumexp(log_step + law.log_weight(-jnp.asarray(tails.log2_prob)), axis=-1)

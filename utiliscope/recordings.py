@@ -1,5 +1,6 @@
 """`recorded_rows`: the rows of a recording, wherever it is kept."""
 
+import json
 import pathlib
 import zlib
 
@@ -10,7 +11,7 @@ from .errors import InputError
 
 MISSING_WORDS = ["", "NA", "N/A", "NaN", "nan", "null", "None"]
 _SUFFIXES = (".csv.gz", ".csv", ".parquet", ".jsonl")
-_UNREADABLE = (OSError, EOFError, ValueError, zlib.error)
+_UNREADABLE = (OSError, EOFError, ValueError, RecursionError, zlib.error)
 
 
 def recorded_rows(source) -> tuple[pd.DataFrame, str]:
@@ -55,7 +56,14 @@ def _csv_rows(path) -> pd.DataFrame:
 
 
 def _jsonl_rows(path) -> pd.DataFrame:
-    return pd.read_json(path, lines=True, dtype=False, convert_axes=False, convert_dates=False)
+    rows = []
+    with open(path, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            row = json.loads(line) if line.strip() else {}
+            if not isinstance(row, dict):
+                raise ValueError(f"line {number} is no object with keys")
+            rows += [row] if row else []
+    return pd.DataFrame(rows)
 
 
 _READERS = {".csv": _csv_rows, ".csv.gz": _csv_rows, ".parquet": pd.read_parquet, ".jsonl": _jsonl_rows}

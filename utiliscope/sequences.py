@@ -75,26 +75,26 @@ def path_value(choices, world: WorldModel, payoffs: Payoffs):
     starts = np.flatnonzero(np.asarray(world.initial))
     weight = jnp.asarray(world.initial)[starts]
     following = jnp.asarray(np.asarray(world.transition).argmax(-1))
-    targets = jnp.asarray(payoffs.targets)
+    payoffs = jax.tree.map(jnp.asarray, payoffs)
 
     def step(carry, choice):
         states, discount, total, absent = carry
         actions = _actions(choice, world, states)
-        now, absent = _paid(payoffs, targets, states, absent)
+        now, absent = _paid(payoffs, states, absent)
         if payoffs.action is not None:
             now = now + payoffs.action[..., states, actions]
         return (following[states, actions], discount * world.discount, total + discount * now, absent), None
 
     total = jnp.zeros((*payoffs.state.shape[:-1], len(starts)))
-    carry = (jnp.asarray(starts), jnp.ones(()), total, jnp.ones((targets.shape[0], len(starts)), bool))
+    carry = (jnp.asarray(starts), jnp.ones(()), total, jnp.ones((payoffs.targets.shape[0], len(starts)), bool))
     (states, discount, total, absent), _ = jax.lax.scan(step, carry, choices)
-    now, _ = _paid(payoffs, targets, states, absent)
+    now, _ = _paid(payoffs, states, absent)
     return (total + discount * now) @ weight
 
 
-def _paid(payoffs, targets, states, absent):
+def _paid(payoffs, states, absent):
     """What being in `states` pays, and which targets are still to be reached."""
-    arrived = absent & targets[:, states]
+    arrived = absent & payoffs.targets[:, states]
     return payoffs.state[..., states] + payoffs.reach @ arrived.astype(payoffs.reach.dtype), absent & ~arrived
 
 

@@ -236,7 +236,7 @@ class RowMover(NamedTuple):
 
 def row_mover(world, states, goes_on, paid, policy_prior, *, num_particles, num_sweeps) -> RowMover:
     """Rank-one moves for one utility, given by its chains `[C, S]` and `[C, S, A]`; works on traced arrays."""
-    block = int(np.gcd(num_particles, 32))
+    block = int(np.gcd(num_particles, 128))
     return RowMover(
         policy_prior.perturb_row,
         lambda key: policy_prior.sample(key, world),

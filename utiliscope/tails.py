@@ -102,7 +102,7 @@ def value_tail(
     world: WorldModel,
     utility,
     *,
-    policy_prior=None,
+    policy_prior=UniformDeterministic(),
     num_particles: int = 1024,
     num_sweeps: int = 2,
     reach: float | None = None,
@@ -122,7 +122,6 @@ def value_tail(
     Costs about bits x N x num_sweeps proposals: O(S) each and O(S^2) if accepted for priors of independent rows
     without a horizon, a full evaluation for others. Memory: max_bits x N values, and N policies.
     """
-    policy_prior = UniformDeterministic() if policy_prior is None else policy_prior
     if not hasattr(policy_prior, "perturb_row") and not hasattr(policy_prior, "perturb"):
         raise InputError(f"{type(policy_prior).__name__} only samples; a value tail needs a move: `perturb_row`, or `draw`, `perturb` and `value`")
     if num_particles < 2:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..errors import InputError, listed
-from ..payoffs import Payoffs
+from utiliscope.errors import InputError, listed
+from utiliscope.payoffs import Payoffs
 
 
 def payoffs_of(program, world) -> Payoffs:
@@ -23,7 +23,9 @@ def payoffs_of(program, world) -> Payoffs:
         elif values.dtype == bool:
             reach[values.tobytes()] = reach.get(values.tobytes(), 0.0) + term.weight
         else:
-            raise InputError(f"{term.form} is not defined: {term.form.atom} is an amount, not a set of states; use time")
+            raise InputError(
+                f"{term.form} is not defined: {term.form.atom} is an amount, not a set of states; use time"
+            )
     targets = np.array([np.frombuffer(target, bool) for target in reach], bool).reshape(-1, world.num_states)
     return Payoffs(state, None, np.array(list(reach.values()), np.float64), targets)
 

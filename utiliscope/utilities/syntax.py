@@ -1,16 +1,17 @@
 """The written form of utilities: program nodes, printing, and parsing with errors that point at the place.
 
-    utility := [sign] summand {sign summand}        reach(G) - 2*time("odd name") + 1
-    summand := number | [number "*"] form           numbers are whole
-    form    := ("reach" | "time") "(" atom ")"
-    atom    := feature | "@" state                  names that are not plain words stand in double quotes
+utility := [sign] summand {sign summand}        reach(G) - 2*time("odd name") + 1
+summand := number | [number "*"] form           numbers are whole
+form    := ("reach" | "time") "(" atom ")"
+atom    := feature | "@" state                  names that are not plain words stand in double quotes
 """
 
 import json
 import re
 from dataclasses import dataclass
 
-from ..errors import InputError
+from utiliscope.errors import InputError
+
 from .meaning import payoffs_of
 
 KINDS = ("reach", "time")
@@ -63,7 +64,8 @@ class Term:
             raise InputError(f"{self.form} has weight 0; leave the term out")
 
     def __str__(self) -> str:
-        return _signed(self.weight, f"{self.form}")
+        size = abs(self.weight)
+        return "-" * (self.weight < 0) + (f"{self.form}" if size == 1 else f"{size}*{self.form}")
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ def parse(text, refusal) -> Program:
         sign = -1 if reader.token == "-" else 1
         if reader.token in ("+", "-"):
             reader.advance()
+        elif reader.token == ")":
+            reader.fail("this ')' was never opened", "take it out")
         elif not first:
             reader.fail(f"unexpected {reader.token!r}", "terms are joined by + or -")
         summand = _summand(reader, sign, refusal)
@@ -155,7 +159,9 @@ def _atom(reader) -> Atom:
     is_state = reader.kind == "state"
     written = reader.token[is_state:]
     if reader.kind == "number":
-        reader.fail(f"expected a feature, found {written!r}", f'quote a feature "{written}", or name a state @{written}')
+        reader.fail(
+            f"expected a feature, found {written!r}", f'quote a feature "{written}", or name a state @{written}'
+        )
     if reader.kind not in ("word", "state", "quoted"):
         reader.fail(f"expected a feature or a @state, found {reader.described}")
     name = written
@@ -176,10 +182,6 @@ def _whole(reader) -> int:
         reader.fail("this number is too large", f"weights go up to {_LARGEST}")
     reader.advance()
     return int(digits)
-
-
-def _signed(weight, text) -> str:
-    return "-" * (weight < 0) + (text if abs(weight) == 1 else f"{abs(weight)}*{text}")
 
 
 class _Reader:
@@ -213,6 +215,10 @@ class _Reader:
 
     def fail(self, problem, advice=None, start=None):
         start = self.start if start is None else start
-        shown = "".join(" " if char.isspace() else char for char in self.text)
+        text = "".join(" " if char.isspace() else char for char in self.text)
+        left = max(0, start - 60)
+        shown, place = text[left : left + 100], start - left
+        if left:
+            shown, place = "..." + shown, place + 3
         more = f"; {advice}" if advice else ""
-        raise InputError(f"{problem} at column {start + 1} of the utility{more}\n    {shown}\n    {' ' * start}^")
+        raise InputError(f"{problem} at column {start + 1} of the utility{more}\n    {shown}\n    {' ' * place}^")

@@ -88,4 +88,4 @@ def _letters(values, meanings, taken):
 def _numbers_states(values, num_states) -> bool:
     """Whether `values` are distinct states, not all of them."""
     distinct = 0 < len(set(values.tolist())) == len(values) < num_states
-    return distinct and values.min() >= 0 and values.max() < num_states
+    return bool(distinct and values.min() >= 0 and values.max() < num_states)

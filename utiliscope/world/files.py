@@ -165,7 +165,8 @@ def _world(entries, discount, initial, layout) -> WorldModel:
         available = possible if available is None else possible & _flags("available", available, possible.shape)
     num_states = len(transition)
 
-    state_names, action_names = (_names(key, entries.get(key)) for key in ("states", "actions"))
+    state_names = _names("states", entries.get("states"), num_states)
+    action_names = _names("actions", entries.get("actions"), transition.shape[1])
     known = state_names or tuple(map(str, range(num_states)))
     if entries.get("absorbing") is not None:
         available = np.ones(transition.shape[:2], bool) if available is None else available
@@ -251,12 +252,14 @@ def _flags(key, values, shape) -> np.ndarray:
     return values == 1
 
 
-def _names(key, names) -> tuple[str, ...] | None:
+def _names(key, names, size) -> tuple[str, ...] | None:
     if names is None:
         return None
     names = list(names) if isinstance(names, list | np.ndarray) else None
     if names is None or any(isinstance(name, list | dict | np.ndarray | None) for name in names):
         raise InputError(f"{key} must be a list of names")
+    if len(names) != size:
+        raise InputError(f"{key} has {len(names)} names for {size}; give one for each, in order")
     return tuple(map(str, names))
 
 

@@ -91,10 +91,12 @@ def _table(env):
 
 def _moves(table) -> tuple[_Moves, np.ndarray]:
     """The moves in `P`, and `[S, A]` whether it has an entry."""
-    P = table.P if isinstance(table.P, dict) else dict(enumerate(table.P))
-    actions = {state: row if isinstance(row, dict) else dict(enumerate(row)) for state, row in P.items()}
-    num_states, num_actions = len(actions), 1 + max((int(a) for row in actions.values() for a in row), default=-1)
-    if set(actions) != set(range(num_states)) or num_actions == 0:
+    try:
+        actions = {int(state): dict(_pairs(row)) for state, row in _pairs(table.P)}
+        num_states, num_actions = len(actions), 1 + max(int(action) for row in actions.values() for action in row)
+    except (TypeError, ValueError):
+        num_states = 0
+    if num_states == 0 or set(actions) != set(range(num_states)):
         raise InputError(f"{_name(table)}: the table `P` must have the states 0, 1, ... as keys, with actions in each")
     available = np.zeros((num_states, num_actions), bool)
     rows = []
@@ -102,13 +104,15 @@ def _moves(table) -> tuple[_Moves, np.ndarray]:
         for action, outcomes in row.items():
             available[state, action] = True
             for outcome in outcomes:
-                if len(outcome) != 4:
+                try:
+                    probability, target, reward, ends = map(float, outcome)
+                except (TypeError, ValueError):
                     raise InputError(
                         f"{_name(table)}: P[{state}][{action}] holds {outcome}; "
-                        "each entry must be (probability, next state, reward, terminated)"
-                    )
-                rows.append((state, action, *outcome))
-    columns = np.array(rows, np.float64).T
+                        "each entry must be the numbers (probability, next state, reward, terminated)"
+                    ) from None
+                rows.append((state, action, probability, target, reward, ends))
+    columns = np.array(rows, np.float64).reshape(-1, 6).T
     outside = ~np.isin(columns[3], np.arange(num_states))
     if outside.any():
         state, action, _, target = columns[:4, outside][:, 0]
@@ -120,6 +124,10 @@ def _moves(table) -> tuple[_Moves, np.ndarray]:
     return _Moves(state, action, next_state, probability, reward, ends != 0), available
 
 
+def _pairs(row):
+    return row.items() if isinstance(row, dict) else enumerate(row)
+
+
 def _endings(moves, start, num_states) -> tuple[np.ndarray, np.ndarray]:
     """`[S]` which states are absorbing, and `[N]` which moves lead to an added state instead of where they say."""
     outside = moves.state != moves.next_state
@@ -127,10 +135,11 @@ def _endings(moves, start, num_states) -> tuple[np.ndarray, np.ndarray]:
     def among(chosen):
         return np.bincount(moves.next_state[chosen], minlength=num_states) > 0
 
-    leaves = np.bincount(moves.state[outside], minlength=num_states) > 0
-    alive = among(outside & ~moves.ends) | (False if start is None else start > 0)
-    over = among(moves.ends & ~outside) & ~leaves & ~among(~moves.ends & ~outside)
-    absorbing = (among(moves.ends & outside) & ~alive) | over
+    started = ~among(outside) if start is None else start > 0
+    entered_alive = among(outside & ~moves.ends)
+    leaves = np.bincount(moves.state[outside | ~moves.ends], minlength=num_states) > 0
+    over = among(moves.ends & ~outside) & ~leaves  # every step there ends the episode again
+    absorbing = ~started & (over | (among(moves.ends & outside) & ~entered_alive))
     return absorbing, moves.ends & ~absorbing[moves.next_state]
 
 

@@ -1,0 +1,85 @@
+"""The achieved reading: what recorded episodes were worth, and the world in which random policies are set against them."""
+
+import dataclasses
+import warnings
+
+import numpy as np
+
+from .behaviour import Behaviour
+from .errors import InputError, listed
+from .payoffs import Payoffs
+from .world.model import WorldModel, absorbing_states, is_deterministic
+
+
+def episode_utilities(behaviour: Behaviour, world: WorldModel, payoffs: Payoffs) -> np.ndarray:
+    """`[E, U]` utility of every recorded episode.
+
+    An episode counts whole: one that ends in an absorbing state stays there, to the world's horizon or without
+    end; others must be as long as the horizon. Raises InputError for an episode that is neither.
+    """
+    absorbing = absorbing_states(world)
+    discount, horizon = float(world.discount), world.horizon
+    rows, unfinished = [], []
+    for label, states, actions in behaviour.episodes():
+        reached_end = horizon is not None and len(states) > horizon
+        if not (reached_end or absorbing[states[-1]]):
+            unfinished.append(label)
+            continue
+        rows.append(_utility(np.asarray(states), np.asarray(actions), payoffs, world))
+    if unfinished:
+        short = "" if horizon is None else f" and are shorter than the horizon of {horizon}"
+        raise InputError(
+            f"the achieved reading needs whole episodes, but these do not end in an absorbing state{short}: "
+            f"{listed(unfinished)}. Set a horizon that they all reach, or mark the states where they end as absorbing"
+        )
+    return np.array(rows)
+
+
+def _utility(states, actions, payoffs, world):
+    """`[U]` utility of one episode, with its last state held to the horizon."""
+    discount, horizon = float(world.discount), world.horizon
+    if horizon is not None:
+        states = states[: horizon + 1]
+    steps = len(states) - 1
+    weight = discount ** np.arange(steps + 1)
+    # The last state is paid from its arrival for as long as it is held; its one action, while steps remain.
+    if horizon is None:
+        held = held_action = weight[-1] / (1 - discount)
+    else:
+        held = (discount ** np.arange(steps, horizon + 1)).sum()
+        held_action = held - discount**horizon
+    total = np.asarray(payoffs.state)[:, states] @ np.append(weight[:-1], held)
+    if payoffs.action is not None:
+        paid = np.asarray(payoffs.action)
+        staying = int(np.argmax(np.asarray(world.available)[states[-1]]))
+        total = total + paid[:, states[:-1], actions[:steps]] @ weight[:-1] + paid[:, states[-1], staying] * held_action
+    targets = np.asarray(payoffs.targets)
+    if len(targets):
+        inside = targets[:, states]
+        first = np.where(inside.any(-1), discount ** inside.argmax(-1), 0.0)
+        total = total + np.asarray(payoffs.reach) @ first
+    return total
+
+
+def achieved_values(behaviour: Behaviour, world: WorldModel, payoffs: Payoffs) -> tuple[np.ndarray, np.ndarray]:
+    """`[U]` mean utility of the episodes and its standard error.
+
+    One episode has no spread: its error is given as 0, with a warning where the world has chance in it.
+    """
+    utilities = episode_utilities(behaviour, world, payoffs)
+    number = len(utilities)
+    if number == 1:
+        if not is_deterministic(world):
+            warnings.warn(
+                "one episode in a world of chance: luck counts as intelligence, and no error can be given; "
+                "record more episodes",
+                stacklevel=3,
+            )
+        return utilities[0], np.zeros(utilities.shape[1])
+    return utilities.mean(0), utilities.std(0, ddof=1) / np.sqrt(number)
+
+
+def started_world(behaviour: Behaviour, world: WorldModel) -> WorldModel:
+    """`world` with the starts of the recorded episodes as its initial distribution."""
+    starts = np.bincount([states[0] for _, states, _ in behaviour.episodes()], minlength=world.num_states)
+    return dataclasses.replace(world, initial=starts / starts.sum())

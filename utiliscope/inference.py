@@ -1,0 +1,218 @@
+"""`fit`: run an operator program on recorded behaviour, by NUTS or by exact summation."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+import os
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+from numpyro.infer import MCMC, NUTS
+from numpyro.infer.util import log_density
+
+from .achievement import achieved_values, started_world
+from .behaviour import Behaviour, read_behaviour
+from .errors import InputError
+from .laws import ExponentialLaw, IntelligenceLaw
+from .policies import Dirichlet
+from .posterior import assemble
+from .programs import load_program
+from .sequences import comparison_world
+from .tails import value_tail
+from .utilities import Candidates, Grammar
+from .world.model import WorldModel
+
+# What NUTS records of each draw, by ArviZ's names.
+_STATS = {
+    "energy": "energy",
+    "num_steps": "n_steps",
+    "accept_prob": "acceptance_rate",
+    "diverging": "diverging",
+    "potential_energy": "lp",
+}
+
+
+def fit(
+    behaviour,
+    world: WorldModel,
+    *,
+    program: str | Callable = "candidates",
+    candidates: Candidates | None = None,
+    policy_prior=Dirichlet(1.0),
+    reading: str = "policy",
+    simplicity: float = 1.0,
+    intelligence_law: IntelligenceLaw | None = None,
+    num_warmup: int = 500,
+    num_samples: int = 500,
+    num_chains: int = 4,
+    num_particles: int = 256,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+):
+    """Posterior over what recorded behaviour is trying to achieve, as an ArviZ DataTree.
+
+    behaviour: what `read_behaviour` returns or takes. candidates: utilities and their code lengths; by default all
+    that `Grammar(world)` has up to 14 bits.
+    program: "candidates", a NumPyro function with the same arguments, or "FILE.py:FUNCTION".
+    policy_prior: random policies, both the measure of bits and the prior of the operator's policy.
+    reading: "policy" infers a policy over states, by NUTS; "achieved" takes the mean utility of whole episodes
+    from their own starts, by exact summation, and lets the operator remember.
+    simplicity: weight on code length. intelligence_law: h(g); 2^(0.8 g) by default.
+    num_particles: random policies in the value tails' populations.
+    progress: called with what is being done ("value tails 3/40", "compiling", "sampling", ...).
+
+    The groups are posterior (utility_log_prob and intelligence over a named utility dimension, policy), sample_stats,
+    observed_data, log_likelihood (policy reading) and constant_data. R-hat, ESS and divergences are in the attributes
+    of the posterior, with a ConvergenceWarning where they are poor. The same seed gives the same numbers.
+
+    The cost is the value tails, once for each world, prior and set of candidates (kept on disk), and NUTS over the
+    policy: a solve of an `[S, S]` system, and one for each set to be reached, at each step.
+    """
+    say = progress or (lambda phase: None)
+    law = ExponentialLaw() if intelligence_law is None else intelligence_law
+    _check_settings(simplicity, num_warmup, num_samples, num_chains, seed)
+    function = load_program(program, reading)
+    if not isinstance(behaviour, Behaviour):
+        say("reading the recording")
+        behaviour = read_behaviour(behaviour, world)
+    if candidates is None:
+        say("enumerating utilities")
+        candidates = Grammar(world).enumerate(max_bits=14)
+    if reading == "achieved":
+        world = comparison_world(started_world(behaviour, world), policy_prior)
+    elif not hasattr(policy_prior, "distribution"):
+        raise InputError(
+            f"{type(policy_prior).__name__} has no density, and gives any noisy recording likelihood 0: the policy "
+            "reading needs Dirichlet(...); finite priors go with reading='achieved'"
+        )
+    if not policy_prior.atomic:
+        law.log_mean()  # an improper law is refused before the work begins
+
+    started = time.perf_counter()
+    tails = value_tail(
+        jax.random.key(0),
+        world,
+        candidates.payoffs,
+        policy_prior=policy_prior,
+        num_particles=num_particles,
+        progress=lambda done, of: say(f"value tails {done}/{of}"),
+    )
+    seconds = {"tails": time.perf_counter() - started}
+    settings = dict(intelligence_law=law, simplicity=float(simplicity))
+    with jax.enable_x64(True):
+        key = jax.random.key(seed)
+        if reading == "achieved":
+            value, error = achieved_values(behaviour, world, candidates.payoffs)
+            arguments = (value, error, candidates, tails)
+            samples, stats = _sum_out(key, function, arguments, settings, num_samples, num_chains, say)
+        else:
+            arguments = (behaviour.counts(), world, candidates, tails)
+            settings["policy_prior"] = policy_prior
+            shape = num_warmup, num_samples, num_chains
+            samples, stats = _sample(key, function, arguments, settings, shape, seconds, say)
+        _check_sites(samples, len(candidates), function)
+        say("checking")
+        return assemble(
+            key,
+            samples,
+            stats,
+            behaviour=behaviour,
+            world=world,
+            candidates=candidates,
+            tails=tails,
+            attributes=dict(
+                program=getattr(function, "__name__", str(function)),
+                reading=reading,
+                policy_prior=repr(policy_prior),
+                intelligence_law=repr(law),
+                simplicity=float(simplicity),
+                seed=int(seed),
+                num_particles=int(num_particles),
+                **{f"seconds_{name}": round(value, 2) for name, value in seconds.items()},
+            ),
+        )
+
+
+def _sample(key, program, arguments, settings, shape, seconds, say):
+    """NUTS: samples and statistics `[chains, draws, ...]`.
+
+    One chain is compiled, and run once for each key in threads: no chain waits for another's longest trajectory.
+    """
+    num_warmup, num_samples, num_chains = shape
+
+    def chain(key):
+        mcmc = MCMC(NUTS(program), num_warmup=num_warmup, num_samples=num_samples, progress_bar=False)
+        mcmc.run(key, *arguments, **settings, extra_fields=tuple(_STATS))
+        return mcmc.get_samples(), mcmc.get_extra_fields()
+
+    say("compiling")
+    keys = jax.random.split(key, num_chains)
+    started = time.perf_counter()
+    compiled = jax.jit(chain).lower(keys[0]).compile()
+    seconds["compiling"] = time.perf_counter() - started
+
+    def run(one):
+        with jax.enable_x64(True):
+            return jax.tree.map(np.asarray, compiled(one))
+
+    say("sampling")
+    started = time.perf_counter()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        chains = list(pool.map(run, keys))
+    seconds["sampling"] = time.perf_counter() - started
+    samples, stats = jax.tree.map(lambda *x: np.stack(x), *chains)
+    stats = {_STATS[name]: values for name, values in stats.items()}
+    stats["lp"] = -stats["lp"]
+    return samples, stats
+
+
+def _sum_out(key, program, arguments, settings, num_samples, num_chains, say):
+    """Exact summation over the utility, and over the sampling error by Gauss-Hermite quadrature.
+
+    The draws are independent: of the sampling error from its posterior, with the utility's exact posterior beside.
+    """
+    say("summing")
+    nodes, weights = np.polynomial.hermite_e.hermegauss(32)
+    number = len(arguments[2])
+
+    def joint(utility, error):
+        sites = {"utility": utility, "sampling_error": error}
+        log_joint, trace = log_density(program, arguments, settings, sites)
+        return log_joint, trace["intelligence"]["value"]
+
+    over_nodes = jax.vmap(jax.vmap(joint, (None, 0)), (0, None))
+    log_joint, bits = over_nodes(jnp.arange(number), jnp.asarray(nodes))
+    # The joint holds the normal density already; quadrature weights are for what remains beside it.
+    log_joint = log_joint + nodes**2 / 2 + np.log(weights)
+    log_prob = np.asarray(jax.nn.log_softmax(jax.scipy.special.logsumexp(log_joint, axis=1)))
+    drawn = np.asarray(
+        jax.random.categorical(key, jax.scipy.special.logsumexp(log_joint, axis=0), shape=(num_chains, num_samples))
+    )
+    samples = {
+        "sampling_error": nodes[drawn],
+        "intelligence": np.asarray(bits[0])[drawn],
+        "utility_log_prob": np.broadcast_to(log_prob, (num_chains, num_samples, number)),
+    }
+    return samples, {}
+
+
+def _check_settings(simplicity, num_warmup, num_samples, num_chains, seed):
+    if not (np.isfinite(simplicity) and simplicity >= 0):
+        raise InputError(f"simplicity is {simplicity}; it must be a weight >= 0")
+    for name, value, least in (("num_warmup", num_warmup, 1), ("num_samples", num_samples, 4), ("num_chains", num_chains, 1)):
+        if int(value) != value or value < least:
+            raise InputError(f"{name} is {value}; it must be a whole number of at least {least}")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed is {seed}; it must be a whole number from 0 to 2^32 - 1")
+
+
+def _check_sites(samples, number, program):
+    for site in ("utility_log_prob", "intelligence"):
+        if site not in samples or samples[site].shape[2:] != (number,):
+            raise InputError(
+                f"the program {getattr(program, '__name__', program)!r} has no deterministic site {site!r} with one "
+                f"entry for each of the {number} candidates; see models/candidates.py"
+            )

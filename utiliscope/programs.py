@@ -1,0 +1,53 @@
+"""Find the program that a user named: one that ships, or a function in a Python file."""
+
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+
+from .errors import InputError
+
+_SHIPPED = ("candidates", "achieved")
+_READINGS = {"policy": "candidates", "achieved": "achieved"}
+
+
+def load_program(program: str | Callable, reading: str = "policy") -> Callable:
+    """The NumPyro program called `program`.
+
+    program: a shipped name, a function, or "FILE.py" or "FILE.py:FUNCTION" (by default the function called like
+    the file, else the only one in it). Under the achieved reading the name "candidates" stands for `achieved`.
+    A file is run only because it is named here.
+    """
+    if reading not in _READINGS:
+        raise InputError(f"reading is {reading!r}; choose policy or achieved")
+    if callable(program):
+        return program
+    file, _, function = program.partition(":")
+    if not file.endswith(".py"):
+        if program not in _SHIPPED:
+            raise InputError(f"there is no program {program!r}; choose {', '.join(_SHIPPED)}, or name a file: my.py:function")
+        name = _READINGS[reading] if program == "candidates" else program
+        return getattr(importlib.import_module(f"utiliscope.models.{name}"), name)
+    return _from_file(Path(file), function)
+
+
+def _from_file(path: Path, function: str) -> Callable:
+    if not path.is_file():
+        raise InputError(f"the program file {path} does not exist")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"the program file {path} cannot be run: {type(error).__name__}: {error}") from error
+    own = {
+        name: value
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
+    }
+    wanted = function or (path.stem if path.stem in own or len(own) != 1 else next(iter(own)))
+    if wanted not in own:
+        there = f"it defines {', '.join(own)}" if own else "it defines no function"
+        raise InputError(f"the program file {path} has no function {wanted!r}; {there}. Name one: {path.name}:FUNCTION")
+    return own[wanted]

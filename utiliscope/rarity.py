@@ -1,0 +1,183 @@
+"""Intelligence g: how rare it is that a random policy does at least as well, in bits."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .errors import InputError
+from .estimate import Estimate
+from .payoffs import as_payoffs
+from .planning import value_range
+from .policies import UniformDeterministic, choice_states
+from .sequences import ActionSequences, comparison_world
+from .tails import TIE_TOLERANCE, value_tail
+from .values import expected_utility
+from .world.model import WorldModel, reachable_states
+
+_ENUMERATE_BY_DEFAULT = 2**16
+_ENUMERATE_AT_MOST = 2**20
+_BATCH = 4096
+
+
+def intelligence(
+    key,
+    world: WorldModel,
+    policy,
+    utility,
+    *,
+    policy_prior=UniformDeterministic(),
+    method: str = "auto",
+    num_particles: int = 1024,
+) -> Estimate:
+    r"""Intelligence g of `policy` for `utility`, in bits.
+
+    .. math:: g = -\log_2 \Pr_{\pi \sim \xi}[\,V(\pi) \ge V(\text{policy})\,]
+
+    Ties count as reaching; values within 1e-9 of the range of values tie. `key` is consumed.
+
+    policy: `[S, A]`, or `[H, S, A]`. utility: `[S]` or `[S, A]` payoffs a step, or a utility program.
+    policy_prior: the random policies; uniform over deterministic ones by default.
+    method: "enumerate" all policies of a finite prior (exact; at most 2^20); "monte_carlo" from `num_particles`
+    random policies, honest up to log2(num_particles) - 5 bits; "split" by the value tail with populations of
+    `num_particles`, for hundreds of bits; "auto" enumerates up to 2^16 policies and else takes Monte Carlo.
+
+    Without a hit Monte Carlo returns a lower bound, flagged (95 %: log2(N / 3)). The value is +inf only where
+    that is true: nothing in the prior does as well.
+
+    Raises InputError for policies that are not distributions over available actions, or a method that does not fit.
+    """
+    if method not in ("auto", "enumerate", "monte_carlo", "split"):
+        raise InputError(f"method is {method!r}; choose auto, enumerate, monte_carlo or split")
+    payoffs = as_payoffs(world, utility)
+    if payoffs.state.ndim != 1:
+        raise InputError(f"utility is a stack of {payoffs.num_utilities}; give one, such as candidates.payoffs[0]")
+    world = comparison_world(world, policy_prior)
+    with jax.enable_x64(True):
+        value = float(expected_utility(world, checked_policy(world, policy), payoffs))
+        worst, best = value_range(world, payoffs)
+        if best - worst <= 1e-12 * max(abs(best), abs(worst)):
+            return Estimate(0.0, 0.0, False)
+        tolerance = TIE_TOLERANCE * (best - worst)
+        number = _number_of_policies(world, policy_prior)
+        if method == "auto":
+            method = "enumerate" if number <= _ENUMERATE_BY_DEFAULT else "monte_carlo"
+        if method == "enumerate":
+            if number > _ENUMERATE_AT_MOST:
+                count = "infinitely many" if math.isinf(number) else f"{number:.3g}"
+                raise InputError(f"the prior has {count} policies; enumeration takes at most 2^20: use another method")
+            values = _enumerated_values(world, policy_prior, payoffs)
+            hits = float(np.mean(values >= value - tolerance))
+            return Estimate(math.inf if hits == 0 else abs(math.log2(hits)), 0.0, False)
+        # With a density, the best value itself has probability 0.
+        if not policy_prior.atomic and value >= best - tolerance:
+            return Estimate(math.inf, 0.0, False)
+        if method == "monte_carlo":
+            values = _sampled_values(key, world, policy_prior, payoffs, num_particles)
+            return tail_estimate(values, value - tolerance)
+        tail = value_tail(key, world, payoffs, policy_prior=policy_prior, num_particles=num_particles)
+        bits, error = float(tail.bits(value)), float(tail.std_error(value))
+        bound = bool(tail.is_lower_bound(value))
+        return Estimate(bits, math.inf if bound else error, bound)
+
+
+def tail_estimate(values, threshold) -> Estimate:
+    """-log2 of the share of `values` that reach `threshold`: plain Monte Carlo from any sample.
+
+    Without a hit a lower bound: at 95 % confidence the chance is below 3 / N.
+    """
+    values = np.asarray(values)
+    size, hits = values.size, int(np.sum(values >= threshold))
+    if hits == 0:
+        return Estimate(max(math.log2(size / 3), 0.0), math.inf, True)
+    share = hits / size
+    return Estimate(abs(math.log2(share)), math.sqrt((1 - share) / hits) / math.log(2), False)
+
+
+def checked_policy(world: WorldModel, policy):
+    """`policy` in float64 with rows that sum to 1, checked against the world."""
+    policy = np.asarray(policy, np.float64)
+    shape = (world.num_states, world.num_actions)
+    if policy.ndim not in (2, 3) or policy.shape[-2:] != shape:
+        raise InputError(f"policy has shape {policy.shape}, not [states, actions] = {shape} (or [steps, states, actions])")
+    sums = policy.sum(-1)
+    off = ~np.isfinite(policy).all(-1) | (policy < 0).any(-1) | (np.abs(sums - 1) > 1e-5)
+    if off.any():
+        where = [int(i) for i in np.argwhere(off)[0]]
+        raise InputError(f"policy{where} is {policy[tuple(where)]}; rows must be probabilities that sum to 1")
+    barred = (policy > 0) & ~np.asarray(world.available)
+    if barred.any():
+        where = [int(i) for i in np.argwhere(barred)[0]]
+        state, action = world.state_names[where[-2]], world.action_names[where[-1]]
+        raise InputError(f"policy{where} takes action {action!r} in state {state!r}, which is not available there")
+    return policy / sums[..., None]
+
+
+def _number_of_policies(world, policy_prior) -> float:
+    if isinstance(policy_prior, UniformDeterministic):
+        return float(np.prod(_choices(world), dtype=float))
+    if isinstance(policy_prior, ActionSequences):
+        return float(_digits(world)) ** policy_prior.horizon
+    return math.inf
+
+
+def _choices(world):
+    states = choice_states(world, reachable_states(world))
+    return np.asarray(world.available).sum(-1)[states]
+
+
+def _digits(world) -> int:
+    """How many equally likely digits a step needs, so that each state's choices are equally likely."""
+    return int(np.lcm.reduce(np.asarray(world.available).sum(-1)[reachable_states(world)]))
+
+
+def _enumerated_values(world, policy_prior, payoffs):
+    """Values of all policies of a finite prior, each equally likely."""
+    if isinstance(policy_prior, ActionSequences):
+        digits = _digits(world)
+        shape = (digits,) * policy_prior.horizon
+        evaluate = jax.jit(jax.vmap(lambda choices: policy_prior.value(choices, world, payoffs)))
+
+        def values_of(numbers):
+            return evaluate((np.stack(np.unravel_index(numbers, shape), -1) + 0.5) / digits)
+    else:
+        states = choice_states(world, reachable_states(world))
+        available = np.asarray(world.available)
+        ranked = np.argsort(~available, axis=-1, kind="stable")
+        shape = tuple(available.sum(-1)[states])
+
+        def values_of(numbers):
+            actions = np.tile(ranked[:, 0], (len(numbers), 1))
+            if shape:
+                actions[:, states] = ranked[states, np.stack(np.unravel_index(numbers, shape), -1)]
+            return _policy_values(np.eye(world.num_actions)[actions], *_arrays(world, payoffs), world.horizon)
+
+    count = int(np.prod(shape, dtype=np.int64))
+    return np.concatenate([values_of(np.arange(i, min(i + _BATCH, count))) for i in range(0, count, _BATCH)])
+
+
+def _sampled_values(key, world, policy_prior, payoffs, num_policies):
+    if isinstance(policy_prior, ActionSequences):
+        draw = jax.jit(
+            jax.vmap(lambda key: policy_prior.value(policy_prior.draw(key, world), world, payoffs))
+        )
+    else:
+        sample = jax.jit(jax.vmap(lambda key: policy_prior.sample(key, world)))
+
+        def draw(keys):
+            return _policy_values(sample(keys), *_arrays(world, payoffs), world.horizon)
+
+    keys = jax.random.split(key, num_policies)
+    return np.concatenate([draw(keys[i : i + _BATCH]) for i in range(0, num_policies, _BATCH)])
+
+
+def _arrays(world, payoffs):
+    """The parts that values depend on, so that compiled code serves every world and utility of one shape."""
+    return eqx.tree_at(lambda w: (w.features, w.xy), world, ({}, None), is_leaf=lambda x: x is None), payoffs
+
+
+@eqx.filter_jit
+def _policy_values(policies, world, payoffs, horizon):
+    return jax.vmap(lambda policy: expected_utility(world, jnp.asarray(policy), payoffs, horizon=horizon))(policies)

@@ -1,0 +1,196 @@
+"""Which programs are one hypothesis: those that agree up to a positive affine map on every reachable sequence.
+
+Forms are functions of state sequences, and can depend on each other linearly: reach(p) is a multiple of time(p)
+where p is never left, a feature and its complement sum to a constant, an unreachable state gives zero. All such
+dependencies are found at once, by evaluating every form exactly under random walks in the world.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from utiliscope.errors import InputError
+from utiliscope.world.model import reachable_states
+
+from .meaning import atom_values
+
+_MOST_FORMS = 400
+# More walks than forms: each walk in general position cuts what still looks dependent, until only the truth is left.
+_SPARE_WALKS = 16
+# Steps whose successors are drawn anew at each step. They tell apart sequences that make the same moves in another
+# order, which walks of one kernel cannot.
+_FRESH_STEPS = 6
+# Numbers held at once, in a batch of transition matrices.
+_ENTRIES = 2**20
+# A form is dependent if what the others do not explain is below _RELATIVE of its own variation, or below _ROUNDING
+# of its size for every step that the world looks ahead (solves lose digits as the discount nears 1).
+_RELATIVE = 1e-9
+_ROUNDING = 1e-14
+_SMALL = 1e-7
+
+
+def coefficients(world, forms) -> np.ndarray:
+    """`[forms, R]` every form as a linear combination of `R` of them, up to a constant and exact dependencies.
+
+    Two programs agree up to a positive affine map on every reachable sequence iff their weighted sums of rows
+    are positive multiples of each other; constants have the sum 0.
+    """
+    if len(forms) > _MOST_FORMS:
+        raise InputError(
+            f"the programs use {len(forms)} different forms, more than the {_MOST_FORMS} that can be compared in "
+            "this world; name the sets of states that matter as features, or lower max_bits"
+        )
+    values = _walk_values(world, forms)
+    steps = 1 / (1 - float(world.discount)) if world.horizon is None else world.horizon + 1
+    rounding = _ROUNDING * max(steps, 10)
+    centred = values - values.mean(0)
+    size = np.sqrt((values**2).sum(0))
+    variation = np.sqrt((centred**2).sum(0))
+    varies = np.flatnonzero(variation > rounding * size)
+    unit = centred[:, varies] / variation[varies]
+    slack = _RELATIVE + rounding * size[varies] / variation[varies]
+
+    chosen = _independent(unit, slack)
+    within = np.linalg.lstsq(unit[:, chosen], unit, rcond=None)[0]
+    within[np.abs(within) < _SMALL] = 0
+    within[:, chosen] = np.eye(len(chosen))
+    table = np.zeros((len(forms), len(chosen)))
+    # Back to the forms' own units, so that equal weights stay equal whatever a form varies by.
+    table[varies] = (within * variation[varies] / variation[varies][chosen][:, None]).T
+    return table
+
+
+def grouped(world, programs) -> np.ndarray:
+    """`[N]` a number for each of the programs, the same for those that are one hypothesis."""
+    row = {form: i for i, form in enumerate({term.form: None for program in programs for term in program.terms})}
+    width = max(len(program.terms) for program in programs)
+    rows, weights = np.zeros((len(programs), width), int), np.zeros((len(programs), width))
+    for n, program in enumerate(programs):
+        for m, term in enumerate(program.terms):
+            rows[n, m], weights[n, m] = row[term.form], term.weight
+    return hypotheses(coefficients(world, list(row)), rows, weights)
+
+
+def hypotheses(table: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """`[N]` a number for each sum of weighted rows of the table, the same for those that are one hypothesis.
+
+    table: `[forms, R]` from `coefficients`. rows: `[N, m]` places in it. weights: `[N, m]`, 0 where nothing is added.
+    """
+    # Directions of the R-dimensional space; sums that agree in all of them agree.
+    directions = np.random.default_rng(0).standard_normal((table.shape[1], 3))
+    sizes = np.abs(table).max(-1, initial=0)
+    keys = np.zeros((len(rows), 3))
+    batch = max(1, _ENTRIES // max(1, table.shape[1]))
+    for start in range(0, len(rows), batch):
+        part, weight = rows[start : start + batch], weights[start : start + batch]
+        vectors = np.einsum("nm,nmr->nr", weight, table[part])
+        largest = np.abs(vectors).max(-1, initial=0)
+        constant = largest <= _SMALL * np.einsum("nm,nm->n", np.abs(weight), sizes[part])
+        scaled = vectors @ directions / np.where(constant, 1, largest)[:, None]
+        keys[start : start + batch] = np.where(constant[:, None], 0, scaled)
+    return _clusters(keys)
+
+
+def _clusters(keys) -> np.ndarray:
+    """`[N]` numbers of the groups of rows that agree; by gaps, as a rounded value can fall to either side."""
+    group = np.zeros(len(keys), int)
+    for column in keys.T:
+        order = np.lexsort((column, group))
+        breaks = (np.diff(group[order]) > 0) | (np.diff(column[order]) > 10 * _SMALL)
+        group[order] = np.concatenate([[0], np.cumsum(breaks)])
+    return group
+
+
+def _independent(unit, slack) -> np.ndarray:
+    """Columns that span all others: Gram-Schmidt with the largest remainder first, the earlier column on ties."""
+    basis = np.zeros((len(unit), 0))
+    remainder, chosen = unit.copy(), []
+    while len(chosen) < unit.shape[1]:
+        left = np.linalg.norm(remainder, axis=0)
+        left[chosen] = 0
+        left[left <= slack] = 0
+        if not left.any():
+            break
+        best = int(np.argmax(left >= 0.999 * left.max()))
+        direction = remainder[:, best] - basis @ (basis.T @ remainder[:, best])
+        direction /= np.linalg.norm(direction)
+        basis = np.column_stack([basis, direction])
+        remainder -= np.outer(direction, direction @ remainder)
+        chosen.append(best)
+    return np.array(chosen, int)
+
+
+def _walk_values(world, forms) -> np.ndarray:
+    """`[walks, forms]` the exact expectation of every form under random walks, up to a constant for each form.
+
+    A walk goes from a random mixture of the possible first states along random mixtures of the possible next
+    states, whichever action leads there: policies alone would not see differences that only chance decides.
+    Every reachable sequence has a positive probability in every walk, and no other sequence has.
+    """
+    states = np.flatnonzero(reachable_states(world))
+    links = (np.asarray(world.transition) > 0) & np.asarray(world.available)[:, :, None]
+    links = links.any(1)[np.ix_(states, states)]
+    starts = np.flatnonzero(np.asarray(world.initial)[states] > 0)
+    kinds = np.array([form.kind for form in forms])
+    values = np.array([atom_values(world, form.atom)[states] for form in forms], np.float64).reshape(-1, len(states))
+    amounts, targets = values[kinds == "time"], values[kinds == "reach"] > 0
+    rng = np.random.default_rng(0)
+    visits, reached = [], []
+    left = len(forms) + _SPARE_WALKS
+    while left:
+        walks = min(left, max(1, _ENTRIES // len(states) ** 2))
+        first = np.zeros((walks, len(states)))
+        first[:, starts] = rng.dirichlet(np.ones(len(starts)), walks)
+        some = _expectations(first, partial(_kernel, rng, links, walks), targets, float(world.discount), world.horizon)
+        visits.append(some[0])
+        reached.append(some[1])
+        left -= walks
+    visits = np.concatenate(visits)
+    result = np.zeros((len(visits), len(forms)))
+    result[:, kinds == "time"] = visits @ (amounts - _usual(visits, amounts)).T
+    result[:, kinds == "reach"] = np.concatenate(reached)
+    return result
+
+
+def _usual(visits, amounts) -> np.ndarray:
+    """`[forms, 1]` the median of each amount over the visits.
+
+    Amounts count from there, which adds a constant to a form. So the time in nearly all states is as exact as the
+    time in the few others, and the time in all states exactly constant.
+    """
+    order = np.argsort(amounts, axis=1)
+    share = np.cumsum(visits.sum(0)[order], axis=1) / visits.sum()
+    middle = np.take_along_axis(order, np.argmax(share >= 0.5, axis=1)[:, None], axis=1)
+    return np.take_along_axis(amounts, middle, axis=1)
+
+
+def _kernel(rng, links, walks) -> np.ndarray:
+    """`[walks, S, S]` transition matrices, uniform over those that use the links."""
+    weights = np.zeros((walks, *links.shape))
+    weights[:, links] = rng.standard_exponential((walks, int(links.sum())))
+    return weights / weights.sum(-1, keepdims=True)
+
+
+def _expectations(first, new_kernel, targets, discount, horizon):
+    """`[walks, S]` discounted visits and `[walks, C]` discount to arrival: new kernels first, then one for the rest."""
+    present, visits = first[:, None, :], np.zeros_like(first)
+    absent = present * np.ones((len(targets), 1))
+    reached = np.zeros((len(first), len(targets)))
+    kernel = new_kernel()
+    length = _FRESH_STEPS if horizon is None else horizon
+    for step in range(length):
+        visits = visits + discount**step * present[:, 0]
+        reached = reached + discount**step * (absent * targets).sum(-1)
+        present = present @ kernel
+        absent = np.where(targets, 0, absent) @ kernel
+        kernel = new_kernel() if step < _FRESH_STEPS else kernel
+    weight = discount**length
+    if horizon is not None:
+        return visits + weight * present[:, 0], reached + weight * (absent * targets).sum(-1)
+    stays = np.linalg.inv(np.eye(first.shape[1]) - discount * kernel)
+    for c, target in enumerate(targets):
+        # Visits to a set all follow its first arrival: stays[:, set] = arrival[:, set] @ stays[set, set].
+        inside = np.flatnonzero(target)
+        once = np.linalg.solve(stays[:, inside[:, None], inside], np.ones((len(first), len(inside), 1)))
+        reached[:, c] += weight * (absent[:, c, None] @ stays[:, :, inside] @ once)[:, 0, 0]
+    return visits + weight * (present @ stays)[:, 0], reached
