@@ -14,10 +14,10 @@ from .grammar import Grammar
 _KRAFT_TOLERANCE = 1e-9
 
 
-def candidate_set(world, utilities: Mapping, code_length=None) -> Candidates:
+def candidate_set(world, utilities, code_length=None) -> Candidates:
     """Candidates of your own choice.
 
-    utilities: name to `[S]` or `[S, A]` payoffs a step, `Payoffs`, a program, or an expression such as
+    utilities: mapping from name to `[S]` or `[S, A]` payoffs a step, `Payoffs`, a program, or an expression such as
         "reach(G) - 2*time(b)", in which single states (@12) may be named as well.
     code_length: bits of each, in the order of `utilities` or by name; by default the same for all, log2 U.
         The masses 2^-bits must sum to at most 1.

@@ -46,7 +46,7 @@ class Grammar:
         """Every form of this grammar and its bits."""
         return form_bits(self.world, bool(self.states))
 
-    def parse(self, text: str) -> Program:
+    def parse(self, text) -> Program:
         """The program that `text` spells, such as "reach(G) - 2*time(b)"."""
         return parse(text, self._refusal)
 
