@@ -1,4 +1,4 @@
-"""The achieved reading: what recorded episodes were worth, and the world in which random policies are set against them."""
+"""The achieved reading: what recorded episodes were worth, to be set against random policies from their starts."""
 
 import dataclasses
 import warnings
@@ -18,7 +18,7 @@ def episode_utilities(behaviour: Behaviour, world: WorldModel, payoffs: Payoffs)
     end; others must be as long as the horizon. Raises InputError for an episode that is neither.
     """
     absorbing = absorbing_states(world)
-    discount, horizon = float(world.discount), world.horizon
+    horizon = world.horizon
     rows, unfinished = [], []
     for label, states, actions in behaviour.episodes():
         reached_end = horizon is not None and len(states) > horizon

@@ -1,15 +1,14 @@
 """`fit`: run an operator program on recorded behaviour, by NUTS or by exact summation."""
 
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-import os
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro
 from numpyro.infer import MCMC, NUTS
 from numpyro.infer.util import log_density
 
@@ -55,7 +54,7 @@ def fit(
     """Posterior over what recorded behaviour is trying to achieve, as an ArviZ DataTree.
 
     behaviour: what `read_behaviour` returns or takes. candidates: utilities and their code lengths; by default all
-    that `Grammar(world)` has up to 14 bits.
+    that `Grammar(world)` has up to 12 bits.
     program: "candidates", a NumPyro function with the same arguments, or "FILE.py:FUNCTION".
     policy_prior: random policies, both the measure of bits and the prior of the operator's policy.
     reading: "policy" infers a policy over states, by NUTS; "achieved" takes the mean utility of whole episodes
@@ -80,7 +79,7 @@ def fit(
         behaviour = read_behaviour(behaviour, world)
     if candidates is None:
         say("enumerating utilities")
-        candidates = Grammar(world).enumerate(max_bits=14)
+        candidates = Grammar(world).enumerate(max_bits=12)
     if reading == "achieved":
         world = comparison_world(started_world(behaviour, world), policy_prior)
     elif not hasattr(policy_prior, "distribution"):
@@ -126,8 +125,8 @@ def fit(
             attributes=dict(
                 program=getattr(function, "__name__", str(function)),
                 reading=reading,
-                policy_prior=repr(policy_prior),
-                intelligence_law=repr(law),
+                policy_prior=eqx.tree_pformat(policy_prior, hide_defaults=False),
+                intelligence_law=eqx.tree_pformat(law, hide_defaults=False),
                 simplicity=float(simplicity),
                 seed=int(seed),
                 num_particles=int(num_particles),
@@ -202,7 +201,11 @@ def _sum_out(key, program, arguments, settings, num_samples, num_chains, say):
 def _check_settings(simplicity, num_warmup, num_samples, num_chains, seed):
     if not (np.isfinite(simplicity) and simplicity >= 0):
         raise InputError(f"simplicity is {simplicity}; it must be a weight >= 0")
-    for name, value, least in (("num_warmup", num_warmup, 1), ("num_samples", num_samples, 4), ("num_chains", num_chains, 1)):
+    for name, value, least in (
+        ("num_warmup", num_warmup, 1),
+        ("num_samples", num_samples, 4),
+        ("num_chains", num_chains, 1),
+    ):
         if int(value) != value or value < least:
             raise InputError(f"{name} is {value}; it must be a whole number of at least {least}")
     if not 0 <= seed < 2**32:

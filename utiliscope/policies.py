@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import ndtri
 
 from .errors import InputError
 from .row_dirichlet import RowDirichlet, dirichlet_rows
@@ -73,14 +74,15 @@ class Dirichlet(eqx.Module):
         (log-uniform from 0.25 to 8), so that near-deterministic rows move as freely as even ones. Returns the new
         row and the log ratio of densities, in log odds, for the Metropolis-Hastings test.
         """
-        pair_key, scale_key, walk_key = jax.random.split(key, 3)
-        order = jnp.argsort(jnp.where(available, jax.random.uniform(pair_key, row.shape), 2.0))
-        first, second = order[0], order[1] if row.shape[0] > 1 else order[0]
+        # One draw of numbers for everything: this is the inner loop of splitting.
+        draws = jax.random.uniform(key, (row.shape[0] + 2,), row.dtype, minval=jnp.finfo(row.dtype).tiny)
+        scores = jnp.where(available, draws[2:], -1.0)
+        first = jnp.argmax(scores)
+        second = jnp.argmax(scores.at[first].set(-2.0))
         total = row[first] + row[second]
         tiny = jnp.finfo(row.dtype).tiny
         odds = jnp.log(jnp.maximum(row[first], tiny)) - jnp.log(jnp.maximum(row[second], tiny))
-        scale = 0.25 * 2.0 ** jax.random.uniform(scale_key, maxval=5.0)
-        moved = odds + scale * jax.random.normal(walk_key)
+        moved = odds + 0.25 * 2.0 ** (5.0 * draws[0]) * ndtri(draws[1])
         share = jax.nn.sigmoid(moved)
         new = row.at[first].set(total * share).at[second].set(total * jax.nn.sigmoid(-moved))
         log_ratio = self.concentration * (_log_spread(moved) - _log_spread(odds))

@@ -31,8 +31,8 @@ def assemble(key, samples, stats, *, behaviour, world, candidates, tails, attrib
     groups = {
         "posterior": samples,
         "observed_data": {
-            "state": behaviour.table["state"].to_numpy(),
-            "action": behaviour.table["action"].to_numpy(),
+            "state_visited": behaviour.table["state"].to_numpy(),
+            "action_taken": behaviour.table["action"].to_numpy(),
             "episode": behaviour.table["episode"].to_numpy(),
             "counts": np.asarray(behaviour.counts()),
         },
@@ -46,10 +46,7 @@ def assemble(key, samples, stats, *, behaviour, world, candidates, tails, attrib
     if stats:
         groups["sample_stats"] = stats
     if "policy" in samples:
-        groups["log_likelihood"] = {"action": _log_likelihood(samples["policy"], behaviour)}
-    unit = "decision"
-    if "policy" in samples and groups["log_likelihood"]["action"].shape[-1] != behaviour.num_decisions:
-        unit = "episode_number"
+        groups["log_likelihood"] = _log_likelihood(samples["policy"], behaviour)
     tree = az.from_dict(
         groups,
         coords={
@@ -60,11 +57,10 @@ def assemble(key, samples, stats, *, behaviour, world, candidates, tails, attrib
             "axis": ["x", "y"],
             "end": ["from", "to"],
         },
-        dims=_DIMS | {"action": [unit], "state": ["decision"]},
+        dims=_DIMS,
     )
-    # One name serves two sites: what was observed, one for each decision, and its log likelihood.
     diagnostics = _diagnose(tree) if stats else {}
-    tree["posterior"].attrs.update(attributes | diagnostics | {"log_likelihood_unit": unit})
+    tree["posterior"].attrs.update(attributes | diagnostics)
     tree["constant_data"].attrs.update(discount=float(world.discount), horizon=world.horizon or 0)
     _warn(diagnostics)
     return tree
@@ -83,6 +79,9 @@ _DIMS = {
     "xy": ["state", "axis"],
     "moves": ["move", "end"],
     "episode": ["decision"],
+    "state_visited": ["decision"],
+    "action_taken": ["decision"],
+    "episode_actions": ["episode_number"],
 }
 
 
@@ -99,19 +98,20 @@ def _world_data(world) -> dict:
 
 
 def _log_likelihood(policy, behaviour):
-    """`[chains, draws, decisions]` ln pi(a | s), or its sum over each episode if that is too much to keep."""
+    """ln pi(a | s): `action_taken` `[chains, draws, decisions]`, or, if that is too much to keep, its sum over each
+    episode, `episode_actions` `[chains, draws, episodes]`."""
     state, action = (behaviour.table[name].to_numpy() for name in ("state", "action"))
     with np.errstate(divide="ignore"):
         log_policy = np.log(policy)
     if policy.shape[0] * policy.shape[1] * len(state) <= _MOST_LOG_LIKELIHOODS:
-        return log_policy[:, :, state, action]
+        return {"action_taken": log_policy[:, :, state, action]}
     episode = pd.factorize(behaviour.table["episode"])[0]
     number = policy.shape[-1] * policy.shape[-2]
     counts = np.zeros((episode.max() + 1, number))
     np.add.at(counts, (episode, state * policy.shape[-1] + action), 1.0)
     flat = log_policy.reshape(*policy.shape[:2], number)
     # Unavailable actions have ln 0 and no counts: 0 log 0 = 0.
-    return np.where(np.isfinite(flat), flat, 0.0) @ counts.T
+    return {"episode_actions": np.where(np.isfinite(flat), flat, 0.0) @ counts.T}
 
 
 def _tail_error(tails, bits):
@@ -141,10 +141,9 @@ def _diagnose(tree) -> dict:
         flat = flat[:, :, flat.std((0, 1)) > 1e-12]
         if not flat.shape[-1]:
             continue
-        rows = az.convert_to_datatree({"posterior": {"x": flat}})
         if flat.shape[0] > 1:
-            worst["max_rhat"] = max(worst["max_rhat"], float(az.rhat(rows)["x"].max()))
-        worst["min_ess"] = min(worst["min_ess"], float(az.ess(rows)["x"].min()))
+            worst["max_rhat"] = max(worst["max_rhat"], float(np.max(az.rhat(flat))))
+        worst["min_ess"] = min(worst["min_ess"], float(np.min(az.ess(flat))))
     worst["num_divergences"] = int(tree["sample_stats"]["diverging"].sum()) if "sample_stats" in tree else 0
     return worst
 
@@ -159,7 +158,9 @@ def _warn(diagnostics):
         problems.append(f"{diagnostics['num_divergences']} draws diverged")
     if problems:
         advice = "run longer: num_warmup, num_samples"
-        warnings.warn(f"the sampler has not converged: {'; '.join(problems)}; {advice}", ConvergenceWarning, stacklevel=4)
+        warnings.warn(
+            f"the sampler has not converged: {'; '.join(problems)}; {advice}", ConvergenceWarning, stacklevel=4
+        )
 
 
 def utility_table(posterior: xr.DataTree) -> pd.DataFrame:
@@ -193,8 +194,7 @@ def _mean_error(draws):
     varies = spread > 1e-12
     error = np.zeros(draws.shape[-1])
     if varies.any():
-        rows = az.convert_to_datatree({"posterior": {"x": draws[:, :, varies]}})
-        error[varies] = az.mcse(rows)["x"].values
+        error[varies] = az.mcse(draws[:, :, varies])
     return np.nan_to_num(error)
 
 

@@ -26,7 +26,9 @@ def load_program(program: str | Callable, reading: str = "policy") -> Callable:
     file, _, function = program.partition(":")
     if not file.endswith(".py"):
         if program not in _SHIPPED:
-            raise InputError(f"there is no program {program!r}; choose {', '.join(_SHIPPED)}, or name a file: my.py:function")
+            raise InputError(
+                f"there is no program {program!r}; choose {', '.join(_SHIPPED)}, or name a file: my.py:function"
+            )
         name = _READINGS[reading] if program == "candidates" else program
         return getattr(importlib.import_module(f"utiliscope.models.{name}"), name)
     return _from_file(Path(file), function)

@@ -101,7 +101,9 @@ def checked_policy(world: WorldModel, policy):
     policy = np.asarray(policy, np.float64)
     shape = (world.num_states, world.num_actions)
     if policy.ndim not in (2, 3) or policy.shape[-2:] != shape:
-        raise InputError(f"policy has shape {policy.shape}, not [states, actions] = {shape} (or [steps, states, actions])")
+        raise InputError(
+            f"policy has shape {policy.shape}, not [states, actions] = {shape} (or [steps, states, actions])"
+        )
     sums = policy.sum(-1)
     off = ~np.isfinite(policy).all(-1) | (policy < 0).any(-1) | (np.abs(sums - 1) > 1e-5)
     if off.any():
@@ -160,9 +162,7 @@ def _enumerated_values(world, policy_prior, payoffs):
 
 def _sampled_values(key, world, policy_prior, payoffs, num_policies):
     if isinstance(policy_prior, ActionSequences):
-        draw = jax.jit(
-            jax.vmap(lambda key: policy_prior.value(policy_prior.draw(key, world), world, payoffs))
-        )
+        draw = jax.jit(jax.vmap(lambda key: policy_prior.value(policy_prior.draw(key, world), world, payoffs)))
     else:
         sample = jax.jit(jax.vmap(lambda key: policy_prior.sample(key, world)))
 

@@ -63,7 +63,9 @@ def comparison_world(world: WorldModel, policy_prior) -> WorldModel:
     if horizon is None or horizon == world.horizon:
         return world
     if world.horizon is not None:
-        raise InputError(f"the world's horizon is {world.horizon}, that of the action sequences {horizon}; make them equal")
+        raise InputError(
+            f"the world's horizon is {world.horizon}, that of the action sequences {horizon}; make them equal"
+        )
     return dataclasses.replace(world, horizon=horizon)
 
 

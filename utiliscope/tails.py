@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float
 
 from .cache import fingerprint, kept
 from .errors import InputError
-from .payoffs import Payoffs, as_payoffs, stack_payoffs
+from .payoffs import as_payoffs, stack_payoffs
 from .planning import chains, value_range
 from .policies import UniformDeterministic, choice_states
 from .sequences import comparison_world
@@ -84,9 +84,9 @@ def _bits(values, log2_prob, tolerance, complete, value, atomic):
     if atomic:
         # The first value that reaches, ties included; beyond the last one nothing does.
         index = jnp.searchsorted(values, value - tolerance)
-        bits = -log2_prob[jnp.minimum(index, values.shape[0] - 1)]
+        bits = 0.0 - log2_prob[jnp.minimum(index, values.shape[0] - 1)]
     else:
-        bits = -jnp.interp(value, values, log2_prob, left=0.0)
+        bits = 0.0 - jnp.interp(value, values, log2_prob, left=0.0)
     return jnp.where((value > values[-1] + tolerance) & complete, jnp.inf, bits)
 
 
@@ -123,7 +123,10 @@ def value_tail(
     without a horizon, a full evaluation for others. Memory: max_bits x N values, and N policies.
     """
     if not hasattr(policy_prior, "perturb_row") and not hasattr(policy_prior, "perturb"):
-        raise InputError(f"{type(policy_prior).__name__} only samples; a value tail needs a move: `perturb_row`, or `draw`, `perturb` and `value`")
+        raise InputError(
+            f"{type(policy_prior).__name__} only samples; a value tail needs a move: `perturb_row`, "
+            "or `draw`, `perturb` and `value`"
+        )
     if num_particles < 2:
         raise InputError(f"num_particles is {num_particles}; splitting needs at least 2")
     payoffs = as_payoffs(world, utility)
@@ -153,7 +156,14 @@ def _one_tail(key, world, payoffs, policy_prior, num_particles, num_sweeps, reac
     content = [np.asarray(getattr(world, name)) for name in names]
     parts = [np.asarray(part) for part in jax.tree.leaves(payoffs)]
     seed = np.asarray(jax.random.key_data(key))
-    settings = (num_particles, num_sweeps, reach, max_bits, world.horizon, repr(policy_prior))
+    settings = (
+        num_particles,
+        num_sweeps,
+        reach,
+        max_bits,
+        world.horizon,
+        eqx.tree_pformat(policy_prior, hide_defaults=False),
+    )
     name = fingerprint(_VERSION, *content, *parts, seed, *settings)
     # Each utility has a key of its own that does not depend on its place among others.
     own_key = jax.random.fold_in(key, int(fingerprint(*parts)[:8], 16) % 2**31)
@@ -190,18 +200,28 @@ def _compute(key, world, payoffs, policy_prior, num_particles, num_sweeps, reach
 
 
 @eqx.filter_jit
-def _split_rows(key, prior, world, states, goes_on, paid, tolerance, best, reach, *, num_particles, num_sweeps, max_levels):
+def _split_rows(
+    key, prior, world, states, goes_on, paid, tolerance, best, reach, *, num_particles, num_sweeps, max_levels
+):
     mover = row_mover(world, states, goes_on, paid, prior, num_particles=num_particles, num_sweeps=num_sweeps)
     return _split(key, mover, tolerance, best, reach, num_particles, max_levels)
 
 
 def _split(key, mover, tolerance, best, reach, num_particles, max_levels):
-    return split(key, mover, num_particles=num_particles, tolerance=tolerance, best=best, reach=reach, max_levels=max_levels)
+    return split(
+        key, mover, num_particles=num_particles, tolerance=tolerance, best=best, reach=reach, max_levels=max_levels
+    )
 
 
 def _knots_of_constant(value, scale):
     zero = np.zeros(1)
-    return dict(values=np.array([value]), log2_prob=zero, log2_error=zero, tolerance=TIE_TOLERANCE * np.array(scale), complete=np.array(True))
+    return dict(
+        values=np.array([value]),
+        log2_prob=zero,
+        log2_error=zero,
+        tolerance=TIE_TOLERANCE * np.array(scale),
+        complete=np.array(True),
+    )
 
 
 def _knots(run, tolerance, best, atomic):
@@ -229,7 +249,13 @@ def _knots(run, tolerance, best, atomic):
         spaced = np.searchsorted(-heights[keep], np.linspace(0, -heights[keep[-1]], _MAX_KNOTS), side="left")
         keep = keep[np.unique(np.minimum(np.concatenate([spaced, [len(keep) - 1]]), len(keep) - 1))]
     complete = atomic and bool(values[keep[-1]] >= best - tolerance)
-    return dict(values=values[keep], log2_prob=heights[keep], log2_error=errors[keep], tolerance=np.array(tolerance), complete=np.array(complete))
+    return dict(
+        values=values[keep],
+        log2_prob=heights[keep],
+        log2_error=errors[keep],
+        tolerance=np.array(tolerance),
+        complete=np.array(complete),
+    )
 
 
 def _stack(tails, atomic) -> ValueTail:

@@ -124,4 +124,3 @@ def _rows(policy, horizon):
     if policy.ndim == 2:
         return jnp.broadcast_to(policy, (horizon, *policy.shape))
     return policy[:horizon]
-

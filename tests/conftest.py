@@ -1,0 +1,23 @@
+"""Every test runs in float64 with rank promotion an error, and with shapes and types of the package checked."""
+
+import os
+import tempfile
+
+# Before the package is imported: its own cache stays out of the user's.
+os.environ["UTILISCOPE_CACHE"] = tempfile.mkdtemp(prefix="utiliscope-tests-")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+from jaxtyping import install_import_hook
+
+hook = install_import_hook("utiliscope", "beartype.beartype")
+hook.__enter__()
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+jax.config.update("jax_enable_x64", True)
+
+
+@pytest.fixture
+def key():
+    return jax.random.key(0)
