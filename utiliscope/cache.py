@@ -4,6 +4,7 @@ The folder is the platform's cache folder, or the one named by UTILISCOPE_CACHE;
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 import tempfile
@@ -33,6 +34,16 @@ def fingerprint(*parts) -> str:
         else:
             digest.update(f"|{part!r}|".encode())
     return digest.hexdigest()
+
+
+def described(noun) -> str:
+    """A prior or law with all its parameters, the same text for equal ones: `Dirichlet(concentration=1.0)`."""
+    if dataclasses.is_dataclass(noun):
+        parameters = {field.name: getattr(noun, field.name) for field in dataclasses.fields(noun)}
+    else:  # a NumPyro distribution
+        parameters = {name: getattr(noun, name) for name in getattr(noun, "arg_constraints", ())}
+    shown = (f"{name}={described(v) if hasattr(v, 'log_prob') else v!s}" for name, v in parameters.items())
+    return f"{type(noun).__name__}({', '.join(shown)})"
 
 
 def kept(kind: str, name: str, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +13,7 @@ from numpyro.infer.util import log_density
 
 from .achievement import achieved_values, started_world
 from .behaviour import Behaviour, read_behaviour
+from .cache import described
 from .errors import InputError
 from .laws import ExponentialLaw, IntelligenceLaw
 from .policies import Dirichlet
@@ -125,8 +125,8 @@ def fit(
             attributes=dict(
                 program=getattr(function, "__name__", str(function)),
                 reading=reading,
-                policy_prior=eqx.tree_pformat(policy_prior, hide_defaults=False),
-                intelligence_law=eqx.tree_pformat(law, hide_defaults=False),
+                policy_prior=described(policy_prior),
+                intelligence_law=described(law),
                 simplicity=float(simplicity),
                 seed=int(seed),
                 num_particles=int(num_particles),

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from .cache import fingerprint, kept
+from .cache import described, fingerprint, kept
 from .errors import InputError
 from .payoffs import as_payoffs, stack_payoffs
 from .planning import chains, value_range
@@ -162,7 +162,7 @@ def _one_tail(key, world, payoffs, policy_prior, num_particles, num_sweeps, reac
         reach,
         max_bits,
         world.horizon,
-        eqx.tree_pformat(policy_prior, hide_defaults=False),
+        described(policy_prior),
     )
     name = fingerprint(_VERSION, *content, *parts, seed, *settings)
     # Each utility has a key of its own that does not depend on its place among others.
