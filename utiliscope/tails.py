@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float
 
 from .cache import described, fingerprint, kept
 from .errors import InputError
-from .payoffs import as_payoffs, stack_payoffs
+from .payoffs import Payoffs, as_payoffs, stack_payoffs
 from .planning import chains, value_range
 from .policies import UniformDeterministic, choice_states
 from .sequences import comparison_world
@@ -139,7 +139,7 @@ def value_tail(
     def one(index):
         # Contexts of precision belong to a thread.
         with jax.enable_x64(True):
-            return _one_tail(key, world, stack[index], policy_prior, *settings)
+            return _one_tail(key, world, _by_itself(stack[index]), policy_prior, *settings)
 
     tails = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -149,6 +149,14 @@ def value_tail(
                 progress(len(tails), stack.num_utilities)
     tail = _stack(tails, policy_prior.atomic)
     return tail[0] if single else tail
+
+
+def _by_itself(payoffs):
+    """One utility without what it was stacked with: its tail, and its file, are the same in every stack."""
+    used = np.asarray(payoffs.reach) != 0
+    action = None if payoffs.action is None or not np.any(payoffs.action) else np.asarray(payoffs.action, np.float64)
+    state, reach = (np.asarray(part, np.float64) for part in (payoffs.state, payoffs.reach))
+    return Payoffs(state, action, reach[used], np.asarray(payoffs.targets)[used])
 
 
 def _one_tail(key, world, payoffs, policy_prior, num_particles, num_sweeps, reach, max_bits):
