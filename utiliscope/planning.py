@@ -10,6 +10,10 @@ from .world.model import WorldModel
 
 _MAX_TARGETS = 8
 
+# Values closer than this share of their range are ties.
+TIE_TOLERANCE = 1e-9
+_ROUNDING = 1e-13  # of a solve, relative to the absolute values that it adds up
+
 
 def optimal_policy(world: WorldModel, utility) -> np.ndarray:
     """A policy of greatest expected utility: `[S, A]`, deterministic; `[H, S, A]` in a world with a horizon.
@@ -34,9 +38,22 @@ def optimal_policy(world: WorldModel, utility) -> np.ndarray:
 def value_range(world: WorldModel, utility) -> tuple[float, float]:
     """The least and the greatest expected utility, over policies with memory of what has been reached."""
     payoffs = as_payoffs(world, utility)
-    action = None if payoffs.action is None else -np.asarray(payoffs.action)
-    opposite = Payoffs(-np.asarray(payoffs.state), action, -np.asarray(payoffs.reach), payoffs.targets)
-    return -_plan(world, opposite)[0], _plan(world, payoffs)[0]
+    return -_plan(world, _mapped(payoffs, np.negative))[0], _plan(world, payoffs)[0]
+
+
+def tie_tolerance(world: WorldModel, utility, worst: float, best: float) -> float:
+    """The distance within which values tie: 1e-9 of their range, or what rounding does to them if that is more.
+
+    Rounding is about 1e-13 of what the absolute payoffs are worth, however much of it cancels. Where this exceeds
+    best - worst, the utility is constant.
+    """
+    size = _plan(world, _mapped(as_payoffs(world, utility), np.abs))[0]
+    return max(TIE_TOLERANCE * (best - worst), _ROUNDING * size)
+
+
+def _mapped(payoffs, function):
+    action = None if payoffs.action is None else function(np.asarray(payoffs.action))
+    return Payoffs(function(np.asarray(payoffs.state)), action, function(np.asarray(payoffs.reach)), payoffs.targets)
 
 
 def _plan(world, payoffs):
@@ -45,10 +62,16 @@ def _plan(world, payoffs):
     if len(used) > _MAX_TARGETS:
         raise InputError(f"a utility with {len(used)} sets to reach is too many to plan for; at most {_MAX_TARGETS}")
     inside = np.asarray(payoffs.targets)[used]
-    weights = np.asarray(payoffs.reach)[used]
+    weights = np.asarray(payoffs.reach, np.float64)[used]
     state = np.asarray(payoffs.state, np.float64)
     action = np.zeros((world.num_states, world.num_actions))
     action = action if payoffs.action is None else np.asarray(payoffs.action, np.float64)
+    # Solved in units of its own, about its mean: neither a small unit nor a large constant may hide a gain.
+    offset = state.mean()
+    unit = max(float(np.abs(part).max(initial=0.0)) for part in (state - offset, action, weights)) or 1.0
+    if not all(np.isfinite(part).all() for part in (state, action, weights)):
+        raise InputError("the utility pays an amount that is not a finite number; check its payoffs for nan and inf")
+    state, action, weights = (state - offset) / unit, action / unit, weights / unit
 
     # What has been reached only grows, so the modes are solved from "everything" back to "nothing".
     values = {}
@@ -64,7 +87,9 @@ def _plan(world, payoffs):
                 onward[:, s] = weights[new[:, s]].sum() + values[grown][:, s]
             solve = _iterate if world.horizon is None else _induct
             values[mode], choice = solve(world, state, action, arriving, onward)
-    return float(np.asarray(world.initial) @ values[()][-1]), choice
+    discount = float(world.discount)
+    steps = 1 / (1 - discount) if world.horizon is None else (discount ** np.arange(world.horizon + 1)).sum()
+    return float(unit * (np.asarray(world.initial) @ values[()][-1]) + offset * steps), choice
 
 
 def _masked_q(world, action, value):
@@ -138,7 +163,7 @@ def _climb(world, payoffs, policy):
         damping = 1 - np.einsum("csat,cts->csa", change, inverse)
         gain = np.where(world.available, (visits[:, :, None] * gain / damping).sum(0), -np.inf)
         state, action = np.unravel_index(np.argmax(gain), gain.shape)
-        if gain[state, action] <= 1e-11 * (1 + np.abs(value).max()):
+        if gain[state, action] <= 1e-11 * (np.abs(paid).max() + np.abs(value).max()):
             return policy
         policy = policy.copy()
         policy[state] = np.eye(world.num_actions)[action]

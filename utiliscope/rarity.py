@@ -10,12 +10,12 @@ import numpy as np
 from .errors import InputError
 from .estimate import Estimate
 from .payoffs import as_payoffs
-from .planning import value_range
+from .planning import tie_tolerance, value_range
 from .policies import UniformDeterministic, choice_states
 from .sequences import ActionSequences, comparison_world
-from .tails import TIE_TOLERANCE, value_tail
+from .tails import value_tail
 from .values import expected_utility
-from .world.model import WorldModel, reachable_states
+from .world.model import WorldModel, bare, reachable_states
 
 _ENUMERATE_BY_DEFAULT = 2**16
 _ENUMERATE_AT_MOST = 2**20
@@ -55,12 +55,17 @@ def intelligence(
     if payoffs.state.ndim != 1:
         raise InputError(f"utility is a stack of {payoffs.num_utilities}; give one, such as candidates.payoffs[0]")
     world = comparison_world(world, policy_prior)
+    if np.ndim(policy) == 3 and world.horizon is None:
+        raise InputError(
+            "the policy changes with time, but neither the world nor the policy prior has a horizon; "
+            "give the world one, so that both are valued over the same steps"
+        )
     with jax.enable_x64(True):
         value = float(expected_utility(world, checked_policy(world, policy), payoffs))
         worst, best = value_range(world, payoffs)
-        if best - worst <= 1e-12 * max(abs(best), abs(worst)):
+        tolerance = tie_tolerance(world, payoffs, worst, best)
+        if best - worst <= tolerance:
             return Estimate(0.0, 0.0, False)
-        tolerance = TIE_TOLERANCE * (best - worst)
         number = _number_of_policies(world, policy_prior)
         if method == "auto":
             method = "enumerate" if number <= _ENUMERATE_BY_DEFAULT else "monte_carlo"
@@ -154,7 +159,7 @@ def _enumerated_values(world, policy_prior, payoffs):
             actions = np.tile(ranked[:, 0], (len(numbers), 1))
             if shape:
                 actions[:, states] = ranked[states, np.stack(np.unravel_index(numbers, shape), -1)]
-            return _policy_values(np.eye(world.num_actions)[actions], *_arrays(world, payoffs), world.horizon)
+            return _policy_values(np.eye(world.num_actions)[actions], bare(world), payoffs, world.horizon)
 
     count = int(np.prod(shape, dtype=np.int64))
     return np.concatenate([values_of(np.arange(i, min(i + _BATCH, count))) for i in range(0, count, _BATCH)])
@@ -167,15 +172,10 @@ def _sampled_values(key, world, policy_prior, payoffs, num_policies):
         sample = jax.jit(jax.vmap(lambda key: policy_prior.sample(key, world)))
 
         def draw(keys):
-            return _policy_values(sample(keys), *_arrays(world, payoffs), world.horizon)
+            return _policy_values(sample(keys), bare(world), payoffs, world.horizon)
 
     keys = jax.random.split(key, num_policies)
     return np.concatenate([draw(keys[i : i + _BATCH]) for i in range(0, num_policies, _BATCH)])
-
-
-def _arrays(world, payoffs):
-    """The parts that values depend on, so that compiled code serves every world and utility of one shape."""
-    return eqx.tree_at(lambda w: (w.features, w.xy), world, ({}, None), is_leaf=lambda x: x is None), payoffs
 
 
 @eqx.filter_jit

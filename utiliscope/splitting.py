@@ -161,7 +161,9 @@ class RowMover(NamedTuple):
     discount: jax.Array
     goes_on: jax.Array  # [C, S]
     paid: jax.Array  # [C, S, A]
-    states: jax.Array  # [K] the states whose rows matter
+    states: jax.Array  # [R] the states whose rows matter
+    successors: jax.Array  # [S, K] where each state can lead; repeated where fewer, with `onward` 0
+    onward: jax.Array  # [S, A, K] probabilities of going there
     num_particles: int
     num_sweeps: int
     block: int
@@ -212,17 +214,20 @@ class RowMover(NamedTuple):
             row = policy[:, state]
             propose = jax.vmap(self.perturb_row, (0, 0, None))
             new, log_ratio = propose(jax.random.split(propose_key, self.block), row, self.available[state])
-            change = (new - row) @ self.transition[state] * self.discount  # [N, S]
+            change = (new - row) @ self.onward[state] * self.discount  # [N, K]
+            following = self.successors[state]  # [K]
             goes_on = self.goes_on[:, state]
             column = inverse[:, :, :, state]  # [N, C, S]
-            gain = (new - row) @ self.paid[:, state].T + goes_on * jnp.einsum("ns,ncs->nc", change, ahead)
-            damping = 1 - goes_on * jnp.einsum("ns,ncs->nc", change, column)
+            gain = goes_on * jnp.einsum("nk,nck->nc", change, ahead[:, :, following])
+            gain = gain + (new - row) @ self.paid[:, state].T
+            damping = 1 - goes_on * jnp.einsum("nk,nck->nc", change, column[:, :, following])
             proposed = values + jnp.sum(visits[:, :, state] * gain / damping, axis=-1)
             chance = jnp.log(jax.random.uniform(accept_key, values.shape))
             accept = (proposed > level) & (chance < log_ratio)
 
             scale = jnp.where(accept[:, None], 1 / damping, 0.0)
-            across = goes_on[:, None] * jnp.einsum("ns,ncst->nct", change, inverse) * scale[:, :, None]
+            across = goes_on[:, None] * jnp.einsum("nk,nckt->nct", change, inverse[:, :, following])
+            across = across * scale[:, :, None]
             inverse = inverse + column[..., None] * across[:, :, None, :]
             ahead = ahead + column * (gain * scale)[..., None]
             visits = visits + visits[:, :, state][..., None] * across
@@ -234,8 +239,10 @@ class RowMover(NamedTuple):
         return Solved(policy, values)
 
 
-def row_mover(world, states, goes_on, paid, policy_prior, *, num_particles, num_sweeps) -> RowMover:
-    """Rank-one moves for one utility, given by its chains `[C, S]` and `[C, S, A]`; works on traced arrays."""
+def row_mover(world, links, chains, policy_prior, *, num_particles, num_sweeps) -> RowMover:
+    """Rank-one moves for one utility, given by its `chains` and the world's `links`; works on traced arrays."""
+    goes_on, paid = chains
+    states, successors, onward = links
     block = int(np.gcd(num_particles, 128))
     return RowMover(
         policy_prior.perturb_row,
@@ -247,7 +254,19 @@ def row_mover(world, states, goes_on, paid, policy_prior, *, num_particles, num_
         jnp.asarray(goes_on),
         jnp.asarray(paid),
         jnp.asarray(states),
+        jnp.asarray(successors),
+        jnp.asarray(onward),
         num_particles,
         num_sweeps,
         block,
     )
+
+
+def world_links(world):
+    """What a changed row touches: `[R]` states with choices, `[S, K]` successors and `[S, A, K]` chances of them."""
+    transition = np.asarray(world.transition)
+    possible = (transition > 0).any(1)
+    number = max(int(possible.sum(-1).max()), 1)
+    successors = np.argsort(~possible, axis=-1, kind="stable")[:, :number]
+    onward = np.take_along_axis(transition, successors[:, None, :], axis=-1)
+    return choice_states(world, reachable_states(world)), successors, onward

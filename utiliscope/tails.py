@@ -17,14 +17,12 @@ from jaxtyping import Array, Bool, Float
 from .cache import described, fingerprint, kept
 from .errors import InputError
 from .payoffs import Payoffs, as_payoffs, stack_payoffs
-from .planning import chains, value_range
+from .planning import chains, tie_tolerance, value_range
 from .policies import UniformDeterministic, choice_states
 from .sequences import comparison_world
-from .splitting import plain_mover, row_mover, split
-from .world.model import WorldModel, reachable_states
+from .splitting import plain_mover, row_mover, split, world_links
+from .world.model import WorldModel, bare, reachable_states
 
-# Values closer than this share of their range are ties: rounding in a solve is about 1e-13 of it.
-TIE_TOLERANCE = 1e-9
 _MAX_KNOTS = 1024
 _VERSION = 1  # of what is kept on disk
 
@@ -185,10 +183,9 @@ def _one_tail(key, world, payoffs, policy_prior, num_particles, num_sweeps, reac
 
 def _compute(key, world, payoffs, policy_prior, num_particles, num_sweeps, reach, max_bits):
     worst, best = value_range(world, payoffs)
-    scale = max(abs(worst), abs(best), np.finfo(float).tiny)
-    if best - worst <= 1e-12 * scale:
-        return _knots_of_constant(best, scale)
-    tolerance = TIE_TOLERANCE * (best - worst)
+    tolerance = tie_tolerance(world, payoffs, worst, best)
+    if best - worst <= tolerance:
+        return _knots_of_constant(best, tolerance)
     states = choice_states(world, reachable_states(world))
     most = max_bits
     if policy_prior.atomic:
@@ -199,8 +196,8 @@ def _compute(key, world, payoffs, policy_prior, num_particles, num_sweeps, reach
     limits = tuple(np.float64(x) for x in (tolerance, best, reach))
     if hasattr(policy_prior, "perturb_row") and world.horizon is None:
         goes_on, paid = chains(world, payoffs)
-        bare = eqx.tree_at(lambda w: (w.features, w.xy), world, ({}, None), is_leaf=lambda x: x is None)
-        run = _split_rows(key, policy_prior, bare, states, goes_on.astype(float), paid, *limits, **knobs)
+        parts = bare(world), world_links(world), (goes_on.astype(float), paid)
+        run = _split_rows(key, policy_prior, *parts, *limits, **knobs)
     else:
         mover = plain_mover(world, payoffs, policy_prior, num_particles=num_particles, num_sweeps=num_sweeps)
         run = jax.jit(lambda key: _split(key, mover, *limits, num_particles, knobs["max_levels"]))(key)
@@ -208,11 +205,9 @@ def _compute(key, world, payoffs, policy_prior, num_particles, num_sweeps, reach
 
 
 @eqx.filter_jit
-def _split_rows(
-    key, prior, world, states, goes_on, paid, tolerance, best, reach, *, num_particles, num_sweeps, max_levels
-):
-    mover = row_mover(world, states, goes_on, paid, prior, num_particles=num_particles, num_sweeps=num_sweeps)
-    return _split(key, mover, tolerance, best, reach, num_particles, max_levels)
+def _split_rows(key, prior, world, links, chains, *limits, num_particles, num_sweeps, max_levels):
+    mover = row_mover(world, links, chains, prior, num_particles=num_particles, num_sweeps=num_sweeps)
+    return _split(key, mover, *limits, num_particles, max_levels)
 
 
 def _split(key, mover, tolerance, best, reach, num_particles, max_levels):
@@ -221,13 +216,13 @@ def _split(key, mover, tolerance, best, reach, num_particles, max_levels):
     )
 
 
-def _knots_of_constant(value, scale):
+def _knots_of_constant(value, tolerance):
     zero = np.zeros(1)
     return dict(
         values=np.array([value]),
         log2_prob=zero,
         log2_error=zero,
-        tolerance=TIE_TOLERANCE * np.array(scale),
+        tolerance=np.array(tolerance),
         complete=np.array(True),
     )
 

@@ -1,5 +1,7 @@
 """`WorldModel`: the tabular world in which behaviour is recorded and policies are compared."""
 
+import dataclasses
+
 import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Bool, Float
@@ -109,6 +111,11 @@ def world_model(
         action_names=_checked_names("action_names", action_names, num_actions),
         horizon=horizon,
     )
+
+
+def bare(world: WorldModel) -> WorldModel:
+    """`world` without features and names: what values depend on, so that compiled code serves every such world."""
+    return dataclasses.replace(world, features={}, xy=None, state_names=(), action_names=())
 
 
 def absorbing_states(world: WorldModel) -> np.ndarray:
