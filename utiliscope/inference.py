@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.infer import MCMC, NUTS
 from numpyro.infer.util import log_density
+from threadpoolctl import threadpool_limits
 
 from .achievement import achieved_values, started_world
 from .behaviour import Behaviour, read_behaviour
@@ -48,6 +49,7 @@ def fit(
     num_samples: int = 500,
     num_chains: int = 4,
     num_particles: int = 256,
+    tail_bits: float = 200.0,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ):
@@ -60,7 +62,8 @@ def fit(
     reading: "policy" infers a policy over states, by NUTS; "achieved" takes the mean utility of whole episodes
     from their own starts, by exact summation, and lets the operator remember.
     simplicity: weight on code length. intelligence_law: h(g); 2^(0.8 g) by default.
-    num_particles: random policies in the value tails' populations.
+    num_particles: random policies in the value tails' populations. tail_bits: how far the tails go at most; beyond
+    it intelligence is a lower bound, flagged.
     progress: called with what is being done ("value tails 3/40", "compiling", "sampling", ...).
 
     The groups are posterior (utility_log_prob and intelligence over a named utility dimension, policy), sample_stats,
@@ -97,6 +100,7 @@ def fit(
         candidates.payoffs,
         policy_prior=policy_prior,
         num_particles=num_particles,
+        max_bits=tail_bits,
         progress=lambda done, of: say(f"value tails {done}/{of}"),
     )
     seconds = {"tails": time.perf_counter() - started}
@@ -130,6 +134,7 @@ def fit(
                 simplicity=float(simplicity),
                 seed=int(seed),
                 num_particles=int(num_particles),
+                tail_bits=float(tail_bits),
                 **{f"seconds_{name}": round(value, 2) for name, value in seconds.items()},
             ),
         )
@@ -159,7 +164,7 @@ def _sample(key, program, arguments, settings, shape, seconds, say):
 
     say("sampling")
     started = time.perf_counter()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
         chains = list(pool.map(run, keys))
     seconds["sampling"] = time.perf_counter() - started
     samples, stats = jax.tree.map(lambda *x: np.stack(x), *chains)

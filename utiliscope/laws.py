@@ -12,6 +12,9 @@ from .errors import InputError
 
 LN2 = math.log(2.0)
 
+# A population of N random policies cannot tell g below about 1 / N from 0, where a density may vanish.
+_LEAST_BITS = 1e-4
+
 
 class IntelligenceLaw(Protocol):
     """h(g), up to a constant. Weights are ln h in nats; g is in bits."""
@@ -52,7 +55,8 @@ class DensityLaw(eqx.Module):
     density: dist.Distribution
 
     def log_weight(self, bits):
-        return self.density.log_prob(jnp.asarray(bits)) + LN2 * bits - math.log(LN2)
+        bits = jnp.maximum(bits, _LEAST_BITS)
+        return self.density.log_prob(bits) + LN2 * bits - math.log(LN2)
 
     def log_mean(self) -> float:
         return 0.0

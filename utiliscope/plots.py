@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from .posterior import utility_table
+from .recording_plot import plot_recording as plot_recording
 
 INK, MUTED, FAINT, BLUE, RED = "#1f2933", "#7b8794", "#d9dee4", "#2a6f97", "#c1443c"
 CHAINS = ("#2a6f97", "#e09f3e", "#4f9d69", "#9a5fa8", "#c1443c", "#7b8794", "#3fa7a3", "#b5838d")
@@ -19,8 +20,12 @@ _LONGEST_NAME = 34
 
 
 def plot_utilities(posterior: xr.DataTree, most: int = 15) -> Figure:
-    """The likeliest `most` utilities: posterior probability with its Monte Carlo error, beside code length."""
+    """The likeliest utilities, at most `most`: posterior probability with its Monte Carlo error, beside code length.
+
+    Of those below 0.05 % only enough are shown to make six.
+    """
     table = utility_table(posterior)
+    most = min(most, max(6, int((table["probability"] >= 5e-4).sum())))
     shown = table.head(most)
     figure = Figure(figsize=(8.4, 1.1 + 0.31 * len(shown)), layout="constrained")
     chance, length = figure.subplots(1, 2, sharey=True, width_ratios=(2.4, 1))
@@ -36,7 +41,7 @@ def plot_utilities(posterior: xr.DataTree, most: int = 15) -> Figure:
         chance.text(probability + error + 0.012 * reach, row, _percent(probability), va="center", fontsize=8, color=INK)
     chance.set_xlim(0, 1.14 * reach)
     chance.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0 if reach > 0.08 else 1))
-    chance.set_yticks(rows, [shortened(name) for name in shown["utility"]], fontsize=9)
+    chance.set_yticks(rows, [_title(name) for name in shown["utility"]], fontsize=9)
     chance.set_ylim(len(shown) - 0.4, -0.6)
     chance.set_xlabel("posterior probability")
 
@@ -51,7 +56,7 @@ def plot_utilities(posterior: xr.DataTree, most: int = 15) -> Figure:
         axes.tick_params(axis="y", length=0)
     rest = table["probability"].iloc[most:]
     if len(rest):
-        chance.set_title(f"{len(rest)} others hold {_percent(rest.sum())}", fontsize=8, color=MUTED, loc="right")
+        chance.set_title(f"{len(rest)} others, together {_percent(rest.sum())}", fontsize=8, color=MUTED, loc="right")
     return figure
 
 
@@ -85,14 +90,17 @@ def plot_tradeoff(posterior: xr.DataTree, label: int = 6) -> Figure:
     axes.set_ylabel("intelligence g (bits)")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=8))
     _plain(axes)
-    notes = ["area: posterior probability; grey: below 0.1 %"] + ["red mark: at least this much"] * bool(bound.any())
+    notes = [
+        "Area is posterior probability; grey dots are below 0.1 %"
+        + "; red marks: at least this much" * bool(bound.any())
+    ]
     step = _equal_weight_lines(axes, attributes)
     if step:
-        notes.append(f"lines: equal weight, each {step:g} bits (a factor of {_factor(step)}) above the next")
-    figure.supxlabel("; ".join(notes), fontsize=7.5, color=MUTED)
+        notes.append(f"Lines join equal weights, each {step:g} bits (a factor of {_factor(step)}) above the next")
+    figure.supxlabel("\n".join(notes), fontsize=8, color=MUTED)
     figure.draw_without_rendering()
     count = max(1, min(label, int((probability >= 0.005).sum())))
-    names = [shortened(name) for name in table["utility"][:count]]
+    names = [_title(name) for name in table["utility"][:count]]
     _label_apart(figure, axes, x, y, np.where(likely, area, 14), names)
     return figure
 
@@ -152,6 +160,10 @@ def convergence(posterior: xr.DataTree) -> tuple[np.ndarray, np.ndarray]:
         rhat.append(np.atleast_1d(az.rhat(flat)) if flat.shape[0] > 1 else np.full(flat.shape[-1], np.nan))
         ess.append(np.atleast_1d(az.ess(flat)))
     return np.concatenate(rhat), np.concatenate(ess)
+
+
+def _title(name: str) -> str:
+    return "0 (no goal)" if name == "0" else shortened(name)
 
 
 def shortened(name: str, longest: int = _LONGEST_NAME) -> str:

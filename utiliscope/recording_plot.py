@@ -7,6 +7,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 _INK, _MUTED, _LINK, _WALL = "#1f2933", "#7b8794", "#cfd6dd", "#3e4c59"
@@ -34,7 +35,9 @@ def plot_recording(posterior: xr.DataTree) -> Figure:
     unit = grid or _typical_length(xy, moves)
 
     span = np.maximum(np.ptp(xy, axis=0), unit) + 1.4 * unit
-    width = np.clip(6.4 * np.sqrt(span[0] / span[1]), 3.6, 8.4)
+    # Small worlds need no large picture.
+    most = np.clip(0.95 * span.max() / unit, 3.6, 6.4) if grid else 6.4
+    width = np.clip(most * np.sqrt(span[0] / span[1]), 3.2, 8.4)
     figure = Figure(figsize=(width + 1.5, np.clip(width * span[1] / span[0], 2.6, 8.0) + 0.4), layout="constrained")
     axes = figure.subplots()
     norm = PowerNorm(0.5, 0, max(visits.max(), 1))
@@ -132,7 +135,9 @@ def _node_area(figure, span, unit) -> float:
 
 
 def _draw_grid(axes, xy, step, moves, visits, norm):
-    """Cells as squares, and a wall where neighbours have no move between them."""
+    """Cells as squares on a dark ground, and a wall where neighbours have no move between them."""
+    low, size = xy.min(0) - step / 2, np.ptp(xy, axis=0) + step
+    axes.add_patch(Rectangle(low, *size, facecolor="#c3ccd5", linewidth=0, zorder=0.5))
     corners = 0.5 * step * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
     cells = PolyCollection(xy[:, None] + corners, array=visits, cmap=_VISITS, norm=norm, edgecolors="#c3ccd5")
     cells.set(linewidth=0.6, zorder=1)

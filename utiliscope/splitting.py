@@ -5,6 +5,7 @@ killed, ties and all, copies of the strictly better ones take their places, and 
 that leaves the prior, cut off at the level, invariant. The share that survives multiplies the estimate.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -181,7 +182,6 @@ class RowMover(NamedTuple):
         return jnp.sum(self.initial @ jnp.linalg.solve(self._system(policy), payoff[..., None])[..., 0].T)
 
     def move(self, key, state, level) -> Solved:
-        # Blocks of particles small enough that their inverses stay in the processor's cache.
         blocks = self.num_particles // self.block
         split_up = jax.tree.map(lambda x: x.reshape(blocks, self.block, *x.shape[1:]), state)
 
@@ -243,7 +243,8 @@ def row_mover(world, links, chains, policy_prior, *, num_particles, num_sweeps) 
     """Rank-one moves for one utility, given by its `chains` and the world's `links`; works on traced arrays."""
     goes_on, paid = chains
     states, successors, onward = links
-    block = int(np.gcd(num_particles, 128))
+    # Blocks of particles whose inverses fit a processor's cache.
+    block = math.gcd(num_particles, max(1, 2 ** round(math.log2(2**17 / paid[..., 0].size / paid.shape[1]))))
     return RowMover(
         policy_prior.perturb_row,
         lambda key: policy_prior.sample(key, world),

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
+from threadpoolctl import threadpool_limits
 
 from .cache import described, fingerprint, kept
 from .errors import InputError
@@ -140,7 +141,8 @@ def value_tail(
             return _one_tail(key, world, _by_itself(stack[index]), policy_prior, *settings)
 
     tails = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    # Utilities run side by side; threads of the linear algebra inside each would only wait for one another.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
         for arrays in pool.map(one, range(stack.num_utilities)):
             tails.append(arrays)
             if progress is not None:
