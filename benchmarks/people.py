@@ -1,0 +1,145 @@
+"""464 human demonstrations of eight known rewards: which reward was it?
+
+    python benchmarks/people.py [--data FOLDER] [--particles N]
+
+Data: Ho et al. (2016, 2018, 2021), `reward_demonstrations`; not part of this repository. Each demonstration is one
+path over a 6 x 5 grid with three colours of tiles, any of which may cost 2 points a step; the goal is worth 10. "do":
+the person just scored points; "show": they taught a partner. The model sees one path and 8 candidate rewards.
+
+The intelligence-weighted posterior is `us.fit` with the achieved reading: random policies are uniform action
+sequences of 60 steps among available moves, h(g) = 2^(beta g) with its normaliser Z(U), every reward equally likely
+before. The Boltzmann model has optimal action values and a temperature marginalised over a wide grid; a fixed
+temperature, of an earlier study, stands beside it. People: 1,856 observers who judged one colour each.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from boltzmann import TEMPERATURES, action_values, log_likelihood
+
+import utiliscope as us
+
+CODES = ["ooo", "oox", "oxo", "oxx", "xoo", "xox", "xxo", "xxx"]  # o safe, x dangerous: orange, purple, blue
+COLOURS = ["orange", "purple", "blue"]
+DANGEROUS = np.array([[letter == "x" for letter in code] for code in CODES])
+HORIZON, DISCOUNT = 60, 0.99
+BETAS = (0.8, 1.0, 1.5)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "reward_demonstrations"
+    parser.add_argument("--data", type=Path, default=beside, help="folder of the data set")
+    parser.add_argument("--particles", type=int, default=20_000, help="random sequences in a value tail's population")
+    options = parser.parse_args()
+    if not options.data.is_dir():
+        sys.exit(f"people.py: no data at {options.data}; name the folder with --data")
+
+    world = us.read_world(options.data / "environment.json", discount=DISCOUNT)
+    rows = pd.read_csv(options.data / "trajectories.csv.gz")
+    behaviour = us.read_behaviour(rows[rows.phase == "demonstration"], world)
+    first = behaviour.table.drop_duplicates("episode").set_index("episode")
+    truth = first.reward_code.map(CODES.index).to_numpy()
+    condition = first.condition.to_numpy()
+    print(f"{behaviour.num_episodes} demonstrations, {behaviour.num_decisions} moves")
+
+    results = {}
+    for beta in BETAS:
+        started = time.perf_counter()
+        results[f"intelligence-weighted, beta = {beta}"] = intelligence_weighted(
+            behaviour, world, beta, options.particles
+        )
+        print(f"beta = {beta}: {time.perf_counter() - started:.0f} s")
+    started = time.perf_counter()
+    likelihoods = boltzmann_likelihoods(behaviour, world)
+    print(f"Boltzmann: {time.perf_counter() - started:.1f} s\n")
+    results["Boltzmann, temperature marginalised"] = normalised(log_mean(likelihoods, axis=-1))
+    fixed = int(np.argmin(np.abs(TEMPERATURES - 0.25)))
+    results[f"Boltzmann, temperature {TEMPERATURES[fixed]:.2f}"] = normalised(likelihoods[:, :, fixed])
+
+    table = pd.DataFrame({name: scores(log_prob, truth, condition) for name, log_prob in results.items()}).T
+    table.loc["human observers"] = observers(options.data, first)
+    print(table.to_string(float_format=lambda x: f"{x:.3f}", na_rep="-"))
+    print("\nwhole: the most probable reward is the true one. colours: share of colours whose more probable state is")
+    print("the true one. ln P: mean log posterior probability of the true reward (uniform: -2.079), and its error.")
+
+
+def intelligence_weighted(behaviour, world, beta, num_particles):
+    """`[E, 8]` log posterior of each demonstration."""
+    goal = np.asarray(world.features["goal"])
+    tiles = np.array([np.asarray(world.features[colour], float) for colour in COLOURS])
+    rewards = {
+        code: us.Payoffs(-2.0 * dangerous @ tiles, None, np.array([10.0]), goal[None])
+        for code, dangerous in zip(CODES, DANGEROUS, strict=True)
+    }
+    candidates = us.candidate_set(world, rewards)
+    order = [candidates.index(code) for code in CODES]
+    log_prob = []
+    for episode in behaviour.table.episode.unique():
+        posterior = us.fit(
+            behaviour.where(episode=episode),
+            world,
+            reading="achieved",
+            candidates=candidates,
+            policy_prior=us.ActionSequences(HORIZON),
+            intelligence_law=us.ExponentialLaw(beta),
+            num_particles=num_particles,
+            num_chains=1,
+            num_samples=4,
+        )
+        log_prob.append(posterior["posterior"]["utility_log_prob"].values[0, 0, order])
+    return np.array(log_prob)
+
+
+def boltzmann_likelihoods(behaviour, world):
+    """`[E, 8, T]` log likelihood of each demonstration under each reward and temperature."""
+    # The goal is absorbing: 10 once on arrival is 10 (1 - discount) at every step there.
+    goal = 10 * (1 - DISCOUNT) * np.asarray(world.features["goal"], float)
+    tiles = np.array([np.asarray(world.features[colour], float) for colour in COLOURS])
+    none = np.zeros(0), np.zeros((0, world.num_states), bool)
+    q = [action_values(world, us.Payoffs(goal - 2.0 * dangerous @ tiles, None, *none)) for dangerous in DANGEROUS]
+    return np.array(
+        [
+            [log_likelihood(values, states[: len(actions)], actions, TEMPERATURES) for values in q]
+            for _, states, actions in behaviour.episodes()
+        ]
+    )
+
+
+def scores(log_prob, truth, condition):
+    """Figures of one method: whole rewards right, colours right and ln P(true), for doing and for showing."""
+    probability = np.exp(log_prob)
+    whole = probability.argmax(-1) == truth
+    danger = probability @ DANGEROUS
+    colours = ((danger > 0.5) == DANGEROUS[truth]).mean(-1)
+    log_true = log_prob[np.arange(len(truth)), truth]
+    figures = {}
+    for name, value in (("whole", whole), ("colours", colours), ("ln P", log_true)):
+        for kind in ("do", "show"):
+            figures[f"{name}, {kind}"] = value[condition == kind].mean()
+    figures["ln P, both"] = log_true.mean()
+    figures["error"] = log_true.std(ddof=1) / np.sqrt(len(truth))
+    return figures
+
+
+def observers(folder, first):
+    """People's judgements of single colours, by what the demonstrator was told."""
+    judged = pd.read_csv(folder / "observer_judgments.csv.gz")
+    kind = judged.demo_episode.map(first.condition)
+    return {f"colours, {name}": judged.correct[kind == name].mean() for name in ("do", "show")}
+
+
+def log_mean(values, axis):
+    return np.logaddexp.reduce(values, axis=axis) - np.log(values.shape[axis])
+
+
+def normalised(log_weight):
+    return log_weight - np.logaddexp.reduce(log_weight, axis=-1, keepdims=True)
+
+
+if __name__ == "__main__":
+    main()
