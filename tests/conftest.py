@@ -1,4 +1,4 @@
-"""Every test runs in float64 with rank promotion an error, and with shapes and types of the package checked."""
+"""Every test runs in float64, with shapes and types of the package checked."""
 
 import os
 import tempfile
