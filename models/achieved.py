@@ -5,9 +5,10 @@ No policy is inferred, so the operator may remember: a utility is as likely as i
 
     P(U | episodes)  ∝  2^(-simplicity K(U)) h(g(V | U)) / Z(U),     V = mean utility of the episodes + error
 
-with the error of a mean of so many episodes as a latent variable.
+with the error of a mean of so many episodes as a latent variable. Luck beyond the best policy's value counts as that.
 """
 
+import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
@@ -22,5 +23,6 @@ def achieved(value, value_error, candidates, tails, *, intelligence_law, simplic
     """
     utility = numpyro.sample("utility", dist.Categorical(logits=-simplicity * LN2 * candidates.code_length))
     error = numpyro.sample("sampling_error", dist.Normal(0.0, 1.0))
-    bits = numpyro.deterministic("intelligence", tails.bits(value + error * value_error))
+    reached = jnp.minimum(value + error * value_error, tails.values[..., -1])
+    bits = numpyro.deterministic("intelligence", tails.bits(reached))
     numpyro.factor("operator", log_intelligence_weight(intelligence_law, tails, bits)[utility])

@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import os
 import tempfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,11 +55,9 @@ def kept(kind: str, name: str, compute: Callable[[], dict[str, np.ndarray]]) -> 
     if folder is None:
         return compute()
     path = folder / kind / f"{name}.npz"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        pass
+    # A damaged file raises almost anything: BadZipFile, NotImplementedError, SyntaxError, MemoryError, ...
+    with contextlib.suppress(Exception), open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
     arrays = compute()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

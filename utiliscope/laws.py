@@ -1,12 +1,12 @@
 """Intelligence laws h(g): how the operator's intelligence re-weighs random policies."""
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpyro.distributions as dist
 from jax.scipy.special import logsumexp
+from numpyro import distributions as dist
 
 from .errors import InputError
 
@@ -16,6 +16,7 @@ LN2 = math.log(2.0)
 _LEAST_BITS = 1e-4
 
 
+@runtime_checkable
 class IntelligenceLaw(Protocol):
     """h(g), up to a constant. Weights are ln h in nats; g is in bits."""
 

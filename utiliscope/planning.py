@@ -66,11 +66,11 @@ def _plan(world, payoffs):
     state = np.asarray(payoffs.state, np.float64)
     action = np.zeros((world.num_states, world.num_actions))
     action = action if payoffs.action is None else np.asarray(payoffs.action, np.float64)
+    if not all(np.isfinite(part).all() for part in (state, action, weights)):
+        raise InputError("the utility pays an amount that is not a finite number; check its payoffs for nan and inf")
     # Solved in units of its own, about its mean: neither a small unit nor a large constant may hide a gain.
     offset = state.mean()
     unit = max(float(np.abs(part).max(initial=0.0)) for part in (state - offset, action, weights)) or 1.0
-    if not all(np.isfinite(part).all() for part in (state, action, weights)):
-        raise InputError("the utility pays an amount that is not a finite number; check its payoffs for nan and inf")
     state, action, weights = (state - offset) / unit, action / unit, weights / unit
 
     # What has been reached only grows, so the modes are solved from "everything" back to "nothing".

@@ -198,7 +198,7 @@ def _equal_weight_lines(axes, attributes) -> float:
     lowest, highest = beta * low - simplicity * right, beta * high - simplicity * left
     step = next((s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500) if (highest - lowest) / s <= 12), 1000)
     for weight in np.arange(np.ceil(lowest / step), np.floor(highest / step) + 1) * step:
-        axes.axline((0.0, weight / beta), slope=simplicity / beta, color="#e6eaee", linewidth=0.9, zorder=1)
+        axes.axline((0.0, weight / beta), slope=simplicity / beta, color="#d8dee4", linewidth=0.9, zorder=1)
     axes.set(xlim=(left, right), ylim=(low, high))
     return float(step)
 
@@ -236,9 +236,10 @@ def _label_apart(figure, axes, x, y, area, names):
         offset = (np.array(box[:2]) - places[index]) / scale
         # Text is placed by its baseline; a descender's worth keeps it inside its box.
         text.set_position((offset[0], offset[1] + 2.0))
-        if extra > 20:
-            middle = axes.transData.inverted().transform(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2))
-            axes.plot([x[index], middle[0]], [y[index], middle[1]], color=MUTED, linewidth=0.6, zorder=2)
+        if extra > 10:
+            near = np.clip(places[index], box[:2], box[2:])
+            end = axes.transData.inverted().transform(near)
+            axes.plot([x[index], end[0]], [y[index], end[1]], color=MUTED, linewidth=0.6, zorder=2)
         taken.append(box)
 
 

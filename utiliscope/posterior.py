@@ -33,6 +33,7 @@ def assemble(key, samples, stats, *, behaviour, world, candidates, tails, attrib
         "observed_data": {
             "state_visited": behaviour.table["state"].to_numpy(),
             "action_taken": behaviour.table["action"].to_numpy(),
+            "next_state": behaviour.table["next_state"].to_numpy(),
             "episode": behaviour.table["episode"].to_numpy(),
             "counts": np.asarray(behaviour.counts()),
         },
@@ -81,6 +82,7 @@ _DIMS = {
     "episode": ["decision"],
     "state_visited": ["decision"],
     "action_taken": ["decision"],
+    "next_state": ["decision"],
     "episode_actions": ["episode_number"],
 }
 

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.colors import CSS4_COLORS, LinearSegmentedColormap, PowerNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -61,7 +61,7 @@ def plot_recording(posterior: xr.DataTree) -> Figure:
     axes.set(xlim=(left, right), ylim=(low, high))
     axes.set_axis_off()
     bar = figure.colorbar(ScalarMappable(norm, _VISITS), ax=axes, shrink=0.6, pad=0.02, aspect=24)
-    bar.set_label("visits (decisions taken in the state)", fontsize=8.5, color=_INK)
+    bar.set_label("visits", fontsize=8.5, color=_INK)
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_visible(False)
     if handles:
@@ -97,6 +97,8 @@ def _travelled(observed, number, moves):
     if "next_state" in observed:
         following = observed["next_state"].values.astype(int)
         known = following >= 0
+        last = np.append(new[1:], True) & known
+        visits = visits + np.bincount(following[last], minlength=number)
     else:
         # A recording that was cut by a filter has neighbours that no move joins.
         following, known = np.append(state[1:], 0), np.append(~new[1:], False)
@@ -192,7 +194,7 @@ def _draw_features(axes, constant, xy, unit, grid, node_area):
         inside = np.flatnonzero(values == 1)
         if not np.isin(values, (0, 1)).all() or len(inside) == 0 or len(handles) == _MOST_FEATURES:
             continue
-        colour = _FEATURES[len(handles)]
+        colour = _colour(name, len(handles))
         if grid:
             half = (0.45 - 0.065 * placed[inside, None, None]) * unit
             corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
@@ -216,6 +218,15 @@ def _draw_features(axes, constant, xy, unit, grid, node_area):
         states = f"{len(inside)} states" if len(inside) > 1 else "1 state"
         handles.append(Line2D([], [], marker=marker, markeredgecolor=colour, label=f"{name} ({states})", **style))
     return handles
+
+
+def _colour(name, place):
+    """A feature that is called after a colour has it, darkened where it would not show on white."""
+    if name.lower() not in CSS4_COLORS:
+        return _FEATURES[place]
+    rgb = np.array(to_rgb(name.lower()))
+    brightness = rgb @ [0.3, 0.59, 0.11]
+    return tuple(rgb * min(1.0, 0.66 / max(brightness, 1e-9)))
 
 
 def _draw_starts(axes, xy, starts, unit, grid):

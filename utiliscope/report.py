@@ -4,6 +4,7 @@ import base64
 import io
 import math
 import os
+import re
 import secrets
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from PIL import Image
 
 from .errors import InputError, listed
 from .plots import plot_diagnostics, plot_recording, plot_tradeoff, plot_utilities
@@ -46,6 +49,7 @@ def report_html(posterior: xr.DataTree) -> str:
     environment = Environment(
         loader=PackageLoader("utiliscope"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters["powers"] = lambda text: Markup(re.sub(r"2\^([\d.]*\d)", r"2<sup>\1</sup>", str(escape(text))))
     table = utility_table(posterior)
     sentences, spread_out = answer(posterior)
     verdict, converged = diagnosis(posterior)
@@ -110,9 +114,9 @@ def answer(posterior: xr.DataTree) -> tuple[list[str], bool]:
             rarity = f"a random policy does as well at most about once in {exponent}, where the value tail ends"
         else:
             rarity = f"a random policy does as well once in {exponent}"
-        least = "at least " if best["is_lower_bound"] else ""
+        at = "at least" if best["is_lower_bound"] else "at"
         sentences = [
-            f"Most probable: {best['utility']}, probability {probability}, at {least}"
+            f"Most probable: {best['utility']}, probability {probability}, {at} "
             f"{_with_error(best['intelligence'], best['std_error'])} bits of intelligence: {rarity}."
         ]
     if chance < 0.9 and len(table) > 1:
@@ -163,7 +167,8 @@ def _recording(posterior) -> str:
     episodes = len(np.unique(observed["episode"].values))
     visited = len(np.unique(observed["state_visited"].values))
     counted = f"{decisions:,} decisions in {episodes:,} episode{'s' if episodes != 1 else ''}"
-    return f"{counted}; {visited} of {constant.sizes['state']} states visited; {constant.sizes['utility']} utilities compared"
+    states, utilities = constant.sizes["state"], constant.sizes["utility"]
+    return f"{counted}; {visited} of {states} states visited; {utilities} utilities compared"
 
 
 def _row(row) -> dict:
@@ -179,7 +184,7 @@ def _row(row) -> dict:
 
 def _probability(chance: float, error: float) -> str:
     if chance < 5e-4:
-        return f"{chance:.0e}" if chance > 0 else "0"
+        return f"{chance:.4f}" if chance >= 5e-5 else "< 0.0001"
     decimals = 2 if error >= 0.005 or error == 0 else 3
     return f"{chance:.{decimals}f} ± {error:.{decimals}f}" if error > 0 else f"{chance:.3f}"
 
@@ -209,7 +214,7 @@ def _settings(posterior) -> list[tuple[str, str]]:
         ("draws", f"{sizes['chain']} chains of {sizes['draw']}"),
         ("value tails", f"{attributes.get('num_particles', '?')} random policies in a population"),
         ("seed", attributes.get("seed", "")),
-        ("made", str(attributes.get("created_at", ""))[:19].replace("T", " ")),
+        ("made", str(attributes.get("created_at", ""))[:16].replace("T", " ") + " UTC"),
     ]
     seconds = [f"{name.removeprefix('seconds_')} {value:g}" for name, value in attributes.items() if "seconds_" in name]
     settings.append(("seconds", ", ".join(seconds)))
@@ -229,8 +234,10 @@ def _version(name) -> str:
 
 
 def _figure(figure, caption, heading="") -> dict:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI)
+    drawn, buffer = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=_DPI)
+    # 256 colours are plenty for lines and bars, and take a third of the room.
+    Image.open(drawn).convert("RGB").quantize(256).save(buffer, format="png", optimize=True)
     image = base64.b64encode(buffer.getvalue()).decode("ascii")
     width = round(figure.get_size_inches()[0] * 96)
     return dict(heading=heading, image=image, width=width, caption=caption, verdict="", tone="")

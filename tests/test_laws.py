@@ -1,0 +1,112 @@
+"""Intelligence laws: their normalisers by enumeration and by numerical integration."""
+
+import math
+
+import jax
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+import scipy.integrate
+
+import utiliscope as us
+from utiliscope.laws import LN2, log_intelligence_weight, log_normaliser
+from utiliscope.tails import ValueTail
+
+LAWS = {
+    "seed": us.ExponentialLaw(1.0),
+    "mild": us.ExponentialLaw(0.5),
+    "steep": us.ExponentialLaw(1.7),
+    "bump": us.DensityLaw(dist.Gamma(2.0, 0.5)),
+}
+
+
+def exact_tail(values):
+    """The value tail of finitely many equally likely values, by counting."""
+    knots = np.unique(np.asarray(values, float))
+    share = np.array([np.mean(np.asarray(values) >= knot) for knot in knots])
+    return ValueTail(knots, np.log2(share), np.zeros(len(knots)), np.array(1e-9), np.array(True), atomic=True)
+
+
+def h(law, g):
+    """h(g) from its definition."""
+    if isinstance(law, us.ExponentialLaw):
+        return 2.0 ** (law.beta * g)
+    return np.exp(law.density.log_prob(np.maximum(g, 1e-12))) / (math.log(2) * 2.0**-g)
+
+
+def padded(tail, size):
+    """As in a stack: the last knot repeated."""
+    grown = [np.pad(part, (0, size - len(part)), mode="edge")[None] for part in (tail.values, tail.log2_prob)]
+    return ValueTail(*grown, np.zeros((1, size)), tail.tolerance[None], tail.complete[None], atomic=True)
+
+
+@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("values", [[3, 1, 2, 2, 2, 0, 3, 1], [0, 1], np.arange(50), [1, 1, 1, 5]], ids=str)
+def test_normaliser_by_enumeration(name, values):
+    law, tail = LAWS[name], exact_tail(values)
+    g = np.array([-math.log2(np.mean(np.asarray(values) >= value)) for value in values])
+    least = 1e-3 if name == "bump" else 1e-12  # the bump is cut off below 1e-4 bits, where it is about 0
+    assert float(np.exp(log_normaliser(law, tail))) == pytest.approx(float(np.mean(h(law, g))), rel=1e-9, abs=least)
+    np.testing.assert_allclose(log_normaliser(law, padded(tail, len(tail.values) + 5))[0], log_normaliser(law, tail))
+
+
+@pytest.mark.parametrize("number", [1, 2, 7, 100])
+def test_strict_rankings_have_the_harmonic_number(number):
+    found = float(np.exp(log_normaliser(us.ExponentialLaw(1.0), exact_tail(np.arange(number)))))
+    assert found == pytest.approx(sum(1 / k for k in range(1, number + 1)))
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3, 0.8, 0.95])
+def test_exponential_normaliser_without_atoms(beta):
+    """Z = integral over p in (0, 1) of h(-log2 p) = 1 / (1 - beta), with p = e^-x."""
+    law = us.ExponentialLaw(beta)
+    numeric, error = scipy.integrate.quad(lambda x: math.exp(beta * x - x), 0, math.inf)
+    assert abs(math.exp(law.log_mean()) - numeric) < 10 * error + 1e-9
+    assert law.log_mean() == pytest.approx(math.log(1 / (1 - beta)))
+
+
+@pytest.mark.parametrize("density", [dist.Gamma(2.0, 0.5), dist.Gamma(5.0, 0.2), dist.Exponential(LN2 * 0.2)], ids=str)
+def test_densities_have_mean_one(density):
+    """E h(g) with g ~ Exponential(ln 2), which is what g is under random policies without ties."""
+    law = us.DensityLaw(density)
+    g = np.linspace(0, 400, 400_001)
+    total = scipy.integrate.simpson(np.exp(np.asarray(law.log_weight(g))) * LN2 * 2.0**-g, x=g)
+    assert total == pytest.approx(1, abs=1e-4) and law.log_mean() == 0
+
+
+def test_an_exponential_density_is_the_exponential_law():
+    law, same, g = us.ExponentialLaw(0.6), us.DensityLaw(dist.Exponential(LN2 * 0.4)), np.linspace(0.1, 300, 50)
+    np.testing.assert_allclose(same.log_weight(g), law.log_weight(g) - law.log_mean(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("beta", [1.0, 1.5])
+def test_improper_laws_are_refused_for_continuous_priors_only(beta):
+    law = us.ExponentialLaw(beta)
+    smooth = ValueTail(np.array([0.0, 1.0]), np.array([0.0, -3.0]), np.zeros(2), np.array(0.0), np.array(False), False)
+    with pytest.raises(us.InputError, match=r"improper over continuous random policies.*diverges at beta >= 1"):
+        log_normaliser(law, smooth)
+    assert np.isfinite(log_normaliser(law, exact_tail([0, 1, 2])))
+    assert log_normaliser(us.ExponentialLaw(0.5), smooth) == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_constants_weigh_exactly_nothing(name):
+    constant = exact_tail([2.0, 2.0, 2.0])
+    assert bool(constant.constant())
+    assert log_intelligence_weight(LAWS[name], constant, np.array(0.0)) == 0
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_weights_average_to_one(name):
+    """E[h / Z] = 1 over the random policies themselves: a utility gains from skill only what it loses from chance."""
+    values = np.array([0, 0, 1, 1, 1, 4, 5, 9])
+    tail = exact_tail(values)
+    weights = [log_intelligence_weight(LAWS[name], tail, tail.bits(float(value))) for value in values]
+    assert np.mean(np.exp(weights)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_weights_and_gradients_are_finite_at_no_intelligence(name):
+    """At g = 0 a bump's density vanishes: its weight is small, not -inf, and has a gradient."""
+    weight, slope = jax.value_and_grad(LAWS[name].log_weight)(0.0)
+    assert np.isfinite(weight) and np.isfinite(slope)

@@ -1,0 +1,364 @@
+"""The command line: parses, calls, prints. Heavy imports wait inside the commands, so that --help is quick."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import InputError
+from .terminal import print_table, reporting
+
+app = typer.Typer(
+    name="utiliscope",
+    help="Infer what recorded behaviour is trying to achieve: a posterior over named utilities.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+_FILES = ("posterior.nc", "utilities.csv", "report.html")
+_DEMO = "courier"
+
+
+class Reading(StrEnum):
+    policy = "policy"
+    achieved = "achieved"
+
+
+Steps = Annotated[Path, typer.Argument(help="Recording: .csv, .csv.gz, .parquet or .jsonl; one row a decision.")]
+World = Annotated[Path, typer.Option(help="World file: .json, .json.gz or .npz.", show_default=False)]
+Out = Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.", show_default=False)]
+Discount = Annotated[float | None, typer.Option(help="Per step; overrides the world file.", show_default=False)]
+Horizon = Annotated[
+    int | None, typer.Option(help="Actions in an episode; overrides the world file.", show_default=False)
+]
+Layout = Annotated[int | None, typer.Option(help="Which world of a file with several.", show_default=False)]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN=VALUE", help="Only rows with this value; can be repeated.", show_default=False),
+]
+RandomPolicies = Annotated[
+    str, typer.Option(metavar="dirichlet[:C]|sequences:H|deterministic", help="What bits are counted against.")
+]
+ReadingOption = Annotated[
+    Reading, typer.Option(help="policy: infer one over states. achieved: what whole episodes were worth.")
+]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same numbers.")]
+Particles = Annotated[int, typer.Option(help="Random policies in the populations of the value tails.")]
+
+
+@app.command()
+def fit(
+    steps: Steps,
+    world: World,
+    out: Out,
+    discount: Discount = None,
+    program: Annotated[
+        str, typer.Option(metavar="NAME|FILE.py[:FUNCTION]", help="Generative program of the operator.")
+    ] = "candidates",
+    max_bits: Annotated[float, typer.Option(help="Longest utility to consider, in bits.")] = 12.0,
+    simplicity: Annotated[float, typer.Option(help="Weight on code length.")] = 1.0,
+    reading: ReadingOption = Reading.policy,
+    seed: Seed = 0,
+    beta: Annotated[float, typer.Option(help="Intelligence law 2^(beta g); below 1.")] = 0.8,
+    random_policies: RandomPolicies = "dirichlet:1",
+    states: Annotated[bool, typer.Option("--states", help="Single states as goals too, not only features.")] = False,
+    layout: Layout = None,
+    where: Where = None,
+    horizon: Horizon = None,
+    num_warmup: Annotated[int, typer.Option(help="Warm-up draws of a chain.")] = 500,
+    num_samples: Annotated[int, typer.Option(help="Draws kept of a chain.")] = 500,
+    num_chains: Annotated[int, typer.Option(help="Chains.")] = 4,
+    num_particles: Particles = 256,
+) -> None:
+    """Fit a posterior over utilities to a recording; writes posterior.nc, utilities.csv and report.html."""
+    with reporting() as run, _folder(out) as run.clean_up:
+        run.say("starting")
+        prior = _random_policies(random_policies)
+        behaviour, model = _recording(run, steps, world, discount, horizon, layout, where)
+        _fit_into(
+            run,
+            out,
+            behaviour,
+            model,
+            max_bits=max_bits,
+            states=states or None,
+            beta=beta,
+            program=program,
+            policy_prior=prior,
+            reading=reading.value,
+            simplicity=simplicity,
+            num_warmup=num_warmup,
+            num_samples=num_samples,
+            num_chains=num_chains,
+            num_particles=num_particles,
+            seed=seed,
+        )
+
+
+@app.command()
+def intelligence(
+    steps: Steps,
+    world: World,
+    utility: Annotated[str, typer.Option(metavar="EXPR", help='Such as "reach(G) - 2*time(b)".', show_default=False)],
+    discount: Discount = None,
+    reading: ReadingOption = Reading.policy,
+    seed: Seed = 0,
+    random_policies: RandomPolicies = "dirichlet:1",
+    layout: Layout = None,
+    where: Where = None,
+    horizon: Horizon = None,
+    num_particles: Particles = 1024,
+) -> None:
+    """How intelligent recorded behaviour is for one utility, in bits."""
+    with reporting() as run:
+        run.say("starting")
+        prior = _random_policies(random_policies)
+        behaviour, model = _recording(run, steps, world, discount, horizon, layout, where)
+        run.say("value tail")
+        import jax
+
+        from .cache import described
+        from .competence import behaviour_intelligence
+        from .utilities import Grammar
+
+        program = Grammar(model, states=True).parse(utility)
+        estimate, spread = behaviour_intelligence(
+            jax.random.key(_checked_seed(seed)),
+            behaviour,
+            model,
+            program,
+            policy_prior=prior,
+            reading=reading.value,
+            num_particles=num_particles,
+        )
+        run.done()
+        varied = {
+            "policy": f"over operator policies that the recording allows: sd {spread:.2f} bits",
+            "achieved": f"over the error of a mean of {behaviour.num_episodes} episodes: sd {spread:.2f} bits",
+        }
+        print(f"{program}: {estimate}  (± is Monte Carlo error)")
+        print(varied[reading.value])
+        if estimate.is_lower_bound:
+            print("a lower bound: part of it lies beyond the end of the value tail")
+        print(f"against random policies from {described(prior)}; {reading.value} reading")
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with the posterior.nc of `utiliscope fit`.")],
+) -> None:
+    """Write report.html anew from posterior.nc."""
+    with reporting() as run:
+        run.say("drawing the report")
+        from .posterior import load_posterior
+        from .report import write_report
+
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file; name the folder that holds posterior.nc")
+        write_report(load_posterior(folder / _FILES[0]), folder / _FILES[2])
+        run.done()
+        print(f"report: {folder / _FILES[2]}")
+
+
+@app.command()
+def demo(out: Out, seed: Seed = 0) -> None:
+    """Fit a recording that comes with utiliscope: what was the courier after?"""
+    with reporting() as run, _folder(out) as run.clean_up:
+        from importlib import resources
+
+        data = resources.files("utiliscope.data")
+        with contextlib.ExitStack() as stack:
+            files = [data / f"{_DEMO}.csv", data / f"{_DEMO}.json"]
+            missing = [file.name for file in files if not file.is_file()]
+            if missing:
+                raise RuntimeError(f"this installation lacks its recordings ({', '.join(missing)}); install it anew")
+            steps, world = (stack.enter_context(resources.as_file(file)) for file in files)
+            behaviour, model = _recording(run, steps, world)
+            truth = _stated_utility(world)
+        _fit_into(run, out, behaviour, model, max_bits=12.0, states=None, beta=0.8, seed=seed)
+        if truth:
+            print(f"the courier was in fact after: {truth}")
+
+
+def main() -> None:
+    """Entry point of `utiliscope`."""
+    app()
+
+
+@contextlib.contextmanager
+def _folder(out: Path):
+    """`out`, made and tried before the work begins; what was made goes away again if the run fails.
+
+    Yields what takes it back.
+    """
+    made = []
+    try:
+        for folder in [*reversed(out.parents), out]:
+            if not folder.exists():
+                folder.mkdir()
+                made.append(folder)
+        if not out.is_dir():
+            raise NotADirectoryError(0, "it is a file")
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        _remove(made)
+        raise InputError(
+            f"{out} cannot be written: {error.strerror or error}; choose another folder with --out"
+        ) from None
+    try:
+        yield lambda: _remove(made)
+    except BaseException:
+        _remove(made)
+        raise
+
+
+def _remove(made):
+    """Empty folders of `made`, the last first."""
+    for folder in reversed(made):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _recording(run, steps, world, discount=None, horizon=None, layout=None, where=None):
+    """The recording and its world, from files."""
+    conditions = _conditions(where or [])
+    run.say("reading the world and the recording")
+    import dataclasses
+
+    import numpy as np
+
+    from .behaviour import Behaviour, read_behaviour
+    from .recordings import recorded_rows
+    from .world import read_world
+
+    if horizon is not None and horizon < 1:
+        raise InputError(f"--horizon is {horizon}; it must be a whole number of actions, at least 1")
+    # A discount of 1 is for worlds with a horizon, which the file need not have.
+    endless = discount == 1 and horizon is not None
+    model = read_world(world, discount=None if endless else discount, layout=layout)
+    if horizon is not None:
+        model = dataclasses.replace(model, horizon=horizon)
+    if endless:
+        model = dataclasses.replace(model, discount=np.array(1.0))
+    if not conditions:
+        return read_behaviour(steps, model), model
+    # Other rows may belong to other worlds: they go before the moves are checked.
+    table, name = recorded_rows(steps)
+    try:
+        table = Behaviour(table, model.num_states, model.num_actions).where(**conditions).table
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    try:
+        return read_behaviour(table, model), model
+    except InputError as error:
+        chosen = " and ".join(f"{column}={value}" for column, value in conditions.items())
+        message = str(error).removeprefix("the DataFrame: ")
+        raise InputError(f"{name}, rows with {chosen} (numbered among themselves): {message}") from None
+
+
+def _conditions(where) -> dict[str, str]:
+    conditions = {}
+    for condition in where:
+        column, equals, value = condition.partition("=")
+        if not (column and equals):
+            raise InputError(f"--where {condition!r} is not COLUMN=VALUE; write for example --where subject=B1")
+        if column in conditions:
+            raise InputError(f"--where names the column {column!r} twice, and a row has one value in it; give one")
+        conditions[column] = value
+    return conditions
+
+
+def _random_policies(text: str):
+    """dirichlet, dirichlet:C, sequences:H or deterministic as a prior over policies."""
+    from .policies import Dirichlet, UniformDeterministic
+    from .sequences import ActionSequences
+
+    name, _, number = text.partition(":")
+    try:
+        if name == "dirichlet":
+            return Dirichlet(float(number or 1.0))
+        if name == "sequences":
+            return ActionSequences(int(number))
+        if text == "deterministic":
+            return UniformDeterministic()
+    except InputError:
+        raise
+    except ValueError:
+        pass
+    raise InputError(
+        f"--random-policies is {text!r}; choose dirichlet, dirichlet:CONCENTRATION, sequences:HORIZON or deterministic"
+    )
+
+
+def _checked_seed(seed: int) -> int:
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed is {seed}; it must be a whole number from 0 to 2^32 - 1")
+    return seed
+
+
+def _fit_into(run, out, behaviour, model, *, max_bits, states, beta, **settings):
+    """Fit, write the three files, print what was found."""
+    import math
+
+    if not math.isfinite(beta):
+        raise InputError(f"--beta is {beta}; it must be a number below 1")
+    from .inference import fit
+    from .laws import ExponentialLaw
+    from .posterior import save_posterior, utility_table
+    from .report import write_report
+    from .utilities import Grammar
+
+    run.say("enumerating utilities")
+    candidates = Grammar(model, states=states).enumerate(max_bits=max_bits)
+    posterior = fit(
+        behaviour,
+        model,
+        candidates=candidates,
+        intelligence_law=ExponentialLaw(beta),
+        progress=run.say,
+        **settings,
+    )
+    run.say("drawing the report")
+    table = utility_table(posterior)
+    with _together(out, run) as folder:
+        save_posterior(posterior, folder / _FILES[0])
+        table.to_csv(folder / _FILES[1], index=False)
+        write_report(posterior, folder / _FILES[2])
+    run.done()
+    print_table(table)
+    print(f"report: {out / _FILES[2]}")
+
+
+@contextlib.contextmanager
+def _together(out, run):
+    """A folder whose files move into `out` once all of them are there."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".utiliscope-", dir=out))
+        made, run.clean_up = run.clean_up, lambda: (shutil.rmtree(folder, ignore_errors=True), made())
+        try:
+            yield folder
+            for name in _FILES:
+                os.replace(folder / name, out / name)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        raise InputError(f"{out} cannot be written: {error.strerror or error}; see that it has room") from None
+
+
+def _stated_utility(world: Path) -> str:
+    """The true utility that a bundled world file states, if it does."""
+    import json
+
+    entries = json.loads(world.read_text(encoding="utf-8"))
+    return str(entries.get("true_utility") or "")
+
+
+if __name__ == "__main__":
+    main()
