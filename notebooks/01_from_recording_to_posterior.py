@@ -104,7 +104,7 @@ axes = figure.subplots()
 axes.plot(tail.values, -tail.log2_prob)
 for value, name in ((even, "all actions alike"), (best, "the best policy")):
     axes.axvline(value, color="0.7", linewidth=0.8)
-    axes.annotate(f"{name} ", (value, -tail.log2_prob[-1]), ha="right", va="top", fontsize=8)
+    axes.annotate(f"{name} ", (value, 6), ha="right", va="bottom", fontsize=8)
 axes.set_xlabel("expected reach(G)")
 axes.set_ylabel("g: bits")
 display(figure)

@@ -7,9 +7,9 @@ import warnings
 import arviz as az
 import jax
 import numpy as np
-import numpyro.distributions as dist
 import pandas as pd
 import pytest
+from numpyro import distributions as dist
 
 import utiliscope as us
 from utiliscope.achievement import achieved_values, episode_utilities, started_world

@@ -4,9 +4,9 @@ import math
 
 import jax
 import numpy as np
-import numpyro.distributions as dist
 import pytest
 import scipy.integrate
+from numpyro import distributions as dist
 
 import utiliscope as us
 from utiliscope.laws import LN2, log_intelligence_weight, log_normaliser

@@ -8,10 +8,9 @@ import arviz as az
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro
 import pytest
 import scipy.stats
-from numpyro.distributions import biject_to
+from numpyro import distributions, sample
 from numpyro.infer import MCMC, NUTS
 
 import utiliscope as us
@@ -186,7 +185,7 @@ RAGGED = np.array([[False, True, True, False, True], [True, False, False, False,
 
 @pytest.mark.parametrize("available", [AVAILABLE, np.ones((2, 4), bool), RAGGED])
 def test_transform_is_a_bijection_with_its_jacobian(available):
-    transform = biject_to(RowDirichlet(1.0, available).support)
+    transform = distributions.biject_to(RowDirichlet(1.0, available).support)
     number = available.sum(-1)
     size = int((number - 1).sum())
     assert transform.forward_shape((size,)) == available.shape and transform.inverse_shape(available.shape) == (size,)
@@ -206,7 +205,7 @@ def test_transform_is_a_bijection_with_its_jacobian(available):
 
 
 def test_transform_in_batches():
-    transform = biject_to(RowDirichlet(1.0, AVAILABLE).support)
+    transform = distributions.biject_to(RowDirichlet(1.0, AVAILABLE).support)
     x = np.random.default_rng(2).normal(size=(4, 3))
     policies = transform(x)
     np.testing.assert_allclose(policies, np.stack([transform(one) for one in x]))
@@ -220,7 +219,7 @@ def test_transform_in_batches():
 def test_nuts_samples_the_prior():
     prior = us.Dirichlet(0.7)
     mcmc = MCMC(
-        NUTS(lambda: numpyro.sample("policy", prior.distribution(WORLD))),
+        NUTS(lambda: sample("policy", prior.distribution(WORLD))),
         num_warmup=300,
         num_samples=1500,
         num_chains=2,

@@ -17,6 +17,10 @@ from .values import expected_utility
 from .world.model import reachable_states
 
 
+# Between two levels: with few states a sweep is too short for copies to part, and more cost next to nothing.
+_FEWEST_PROPOSALS = 32
+
+
 class Populations(NamedTuple):
     """What a run leaves behind, for `L` levels of `N` particles.
 
@@ -108,6 +112,10 @@ class PlainMover(NamedTuple):
         return jax.lax.scan(step, state, jax.random.split(key, self.num_moves))[0]
 
 
+def _proposals(num_sweeps, length) -> int:
+    return max(num_sweeps * length, _FEWEST_PROPOSALS)
+
+
 def plain_mover(world, payoffs, policy_prior, *, num_particles, num_sweeps) -> PlainMover:
     """Fresh evaluations under any prior that can be perturbed."""
     if hasattr(policy_prior, "perturb"):
@@ -116,7 +124,7 @@ def plain_mover(world, payoffs, policy_prior, *, num_particles, num_sweeps) -> P
             lambda key, particle: policy_prior.perturb(key, particle, world),
             lambda particle: policy_prior.value(particle, world, payoffs),
             num_particles,
-            num_sweeps * policy_prior.horizon if hasattr(policy_prior, "horizon") else num_sweeps * world.num_states,
+            _proposals(num_sweeps, getattr(policy_prior, "horizon", world.num_states)),
         )
     states = jnp.asarray(choice_states(world, reachable_states(world)))
     available = jnp.asarray(world.available)
@@ -132,7 +140,7 @@ def plain_mover(world, payoffs, policy_prior, *, num_particles, num_sweeps) -> P
         perturb,
         lambda policy: expected_utility(world, policy, payoffs),
         num_particles,
-        num_sweeps * max(len(states), 1),
+        _proposals(num_sweeps, len(states)),
     )
 
 
@@ -258,7 +266,7 @@ def row_mover(world, links, chains, policy_prior, *, num_particles, num_sweeps) 
         jnp.asarray(successors),
         jnp.asarray(onward),
         num_particles,
-        num_sweeps,
+        math.ceil(_proposals(num_sweeps, states.shape[0]) / states.shape[0]),
         block,
     )
 

@@ -19,13 +19,15 @@ from .cache import described, fingerprint, kept
 from .errors import InputError
 from .payoffs import Payoffs, as_payoffs, stack_payoffs
 from .planning import chains, tie_tolerance, value_range
-from .policies import UniformDeterministic, choice_states
+from .policies import UniformDeterministic
 from .sequences import comparison_world
 from .splitting import plain_mover, row_mover, split, world_links
-from .world.model import WorldModel, bare, reachable_states
+from .world.model import WorldModel, bare
 
 _MAX_KNOTS = 1024
-_VERSION = 1  # of what is kept on disk
+# With one state and 9 actions 40 proposals between levels give the error that is reported, 2 give 8 times as much.
+_LEAST_PROPOSALS = 40
+_VERSION = 2  # of what is kept on disk
 
 
 class ValueTail(eqx.Module):
@@ -111,8 +113,8 @@ def value_tail(
     """The value tail of `utility`, or of each of a stack of `Payoffs`, among policies from `policy_prior`.
 
     num_particles: policies in a population; the standard error at g bits is about 1.2 sqrt(g / (N ln 2)) bits.
-    num_sweeps: proposals for each state (each step of an action sequence) between two levels. Too few leave
-    copies alike, and the error is then larger than stated.
+    num_sweeps: proposals for each state (each step of an action sequence) between two levels; at least 40 in all are
+    made. Too few leave copies alike, and the error is then larger than stated.
     reach: where to stop, as a share of the way from the mean random value to the best one; by default 1, to the
     top, for finitely many policies and 0.98 for a continuous prior, whose best value is never reached.
     max_bits: where to stop in any case. progress: called with (done, all) utilities.
@@ -134,11 +136,12 @@ def value_tail(
     world = comparison_world(world, policy_prior)
     reach = (1.0 if policy_prior.atomic else 0.98) if reach is None else reach
     settings = (num_particles, num_sweeps, float(reach), float(max_bits))
+    splitter = _splitter(world, policy_prior, *settings)
 
     def one(index):
         # Contexts of precision belong to a thread.
         with jax.enable_x64(True):
-            return _one_tail(key, world, _by_itself(stack[index]), policy_prior, *settings)
+            return _one_tail(key, world, _by_itself(stack[index]), policy_prior, settings, splitter)
 
     tails = []
     # Utilities run side by side; threads of the linear algebra inside each would only wait for one another.
@@ -159,63 +162,60 @@ def _by_itself(payoffs):
     return Payoffs(state, action, reach[used], np.asarray(payoffs.targets)[used])
 
 
-def _one_tail(key, world, payoffs, policy_prior, num_particles, num_sweeps, reach, max_bits):
+def _one_tail(key, world, payoffs, policy_prior, settings, splitter):
+    """The knots of one utility's tail, from disk if they are there."""
     names = ("transition", "initial", "discount", "available")
     content = [np.asarray(getattr(world, name)) for name in names]
     parts = [np.asarray(part) for part in jax.tree.leaves(payoffs)]
     seed = np.asarray(jax.random.key_data(key))
-    settings = (
-        num_particles,
-        num_sweeps,
-        reach,
-        max_bits,
-        world.horizon,
-        described(policy_prior),
-    )
-    name = fingerprint(_VERSION, *content, *parts, seed, *settings)
+    name = fingerprint(_VERSION, *content, *parts, seed, *settings, world.horizon, described(policy_prior))
     # Each utility has a key of its own that does not depend on its place among others.
     own_key = jax.random.fold_in(key, int(fingerprint(*parts)[:8], 16) % 2**31)
 
     def compute():
-        return _compute(own_key, world, payoffs, policy_prior, num_particles, num_sweeps, reach, max_bits)
+        worst, best = value_range(world, payoffs)
+        tolerance = tie_tolerance(world, payoffs, worst, best)
+        if best - worst <= tolerance:
+            return _knots_of_constant(best, tolerance)
+        run = splitter(own_key, payoffs, np.float64(tolerance), np.float64(best))
+        return _knots(jax.tree.map(np.asarray, run._replace(particles=None)), tolerance, best, policy_prior.atomic)
 
+    # The description of a user's own prior need not tell all that it does.
     ours = type(policy_prior).__module__.startswith("utiliscope.")
     return kept("tails", name, compute) if ours else compute()
 
 
-def _compute(key, world, payoffs, policy_prior, num_particles, num_sweeps, reach, max_bits):
-    worst, best = value_range(world, payoffs)
-    tolerance = tie_tolerance(world, payoffs, worst, best)
-    if best - worst <= tolerance:
-        return _knots_of_constant(best, tolerance)
-    states = choice_states(world, reachable_states(world))
+def _splitter(world, policy_prior, num_particles, num_sweeps, reach, max_bits):
+    """A function of key, payoffs, tolerance and best value that runs the splitting; compiled once for each shape."""
+    links = world_links(world)
     most = max_bits
     if policy_prior.atomic:
         number = np.asarray(world.available).sum(-1)
         steps = policy_prior.horizon * np.log2(number.max()) if hasattr(policy_prior, "horizon") else 0
-        most = min(max_bits, max(steps, np.log2(number[states]).sum()) + 10)
-    knobs = dict(num_particles=num_particles, num_sweeps=num_sweeps, max_levels=int(np.ceil(most)) + 2)
-    limits = tuple(np.float64(x) for x in (tolerance, best, reach))
+        most = min(max_bits, max(steps, np.log2(number[links[0]]).sum()) + 10)
+    size = dict(num_particles=num_particles, num_sweeps=num_sweeps)
+    knobs = dict(num_particles=num_particles, max_levels=int(np.ceil(most)) + 2, reach=reach)
+
     if hasattr(policy_prior, "perturb_row") and world.horizon is None:
-        goes_on, paid = chains(world, payoffs)
-        parts = bare(world), world_links(world), (goes_on.astype(float), paid)
-        run = _split_rows(key, policy_prior, *parts, *limits, **knobs)
-    else:
-        mover = plain_mover(world, payoffs, policy_prior, num_particles=num_particles, num_sweeps=num_sweeps)
-        run = jax.jit(lambda key: _split(key, mover, *limits, num_particles, knobs["max_levels"]))(key)
-    return _knots(jax.tree.map(np.asarray, run._replace(particles=None)), tolerance, best, policy_prior.atomic)
+
+        def by_rows(key, payoffs, tolerance, best):
+            goes_on, paid = chains(world, payoffs)
+            parts = bare(world), links, (goes_on.astype(float), paid)
+            return _split_rows(key, policy_prior, *parts, tolerance, best, size, knobs)
+
+        return by_rows
+
+    def afresh(key, payoffs, tolerance, best):
+        mover = plain_mover(world, payoffs, policy_prior, **size)
+        return split(key, mover, tolerance=tolerance, best=best, **knobs)
+
+    return jax.jit(afresh)
 
 
 @eqx.filter_jit
-def _split_rows(key, prior, world, links, chains, *limits, num_particles, num_sweeps, max_levels):
-    mover = row_mover(world, links, chains, prior, num_particles=num_particles, num_sweeps=num_sweeps)
-    return _split(key, mover, *limits, num_particles, max_levels)
-
-
-def _split(key, mover, tolerance, best, reach, num_particles, max_levels):
-    return split(
-        key, mover, num_particles=num_particles, tolerance=tolerance, best=best, reach=reach, max_levels=max_levels
-    )
+def _split_rows(key, prior, world, links, chains, tolerance, best, size, knobs):
+    mover = row_mover(world, links, chains, prior, **size)
+    return split(key, mover, tolerance=tolerance, best=best, **knobs)
 
 
 def _knots_of_constant(value, tolerance):
