@@ -123,7 +123,8 @@ plots.plot_diagnostics(posterior)
 #
 # The usual model takes each decision as the best one plus noise of one temperature. It hears every step back as
 # fresh evidence against `reach(G)`, although all of them are one fact about the agent. The temperature is not to
-# blame here: it is marginalised over six orders of magnitude, and candidates and prior are the same.
+# blame here: it is marginalised over six orders of magnitude, and candidates and prior are the same. (Its variant with
+# soft action values is not misled here: among them, an agent that dallies has its reasons.)
 
 # %%
 sys.path.insert(0, "../benchmarks")

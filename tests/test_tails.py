@@ -10,6 +10,7 @@ import pytest
 import scipy.stats
 
 import utiliscope as us
+from utiliscope import tails
 from utiliscope.cache import cache_folder
 from utiliscope.payoffs import as_payoffs, stack_payoffs
 from utiliscope.planning import chains, value_range
@@ -119,6 +120,7 @@ def test_deterministic_policies_against_enumeration(name):
         assert bool(tail.complete)
 
 
+@pytest.mark.slow
 def test_many_ties_against_enumeration():
     """A grid where most policies tie with others, 2^18 in all."""
     world = us.gridworld(["...", "...", "..G"], discount=0.9)
@@ -160,7 +162,7 @@ def test_binomial_tails():
     assert float(tail.bits(number + 1.0)) == math.inf and not bool(tail.is_lower_bound(number + 1.0))
 
 
-@pytest.mark.parametrize("number", [10, 20])
+@pytest.mark.parametrize("number", [10, pytest.param(20, marks=pytest.mark.slow)])
 def test_sums_of_uniform_shares(number):
     """P(sum of n uniform shares >= n - 1) = 1 / n!."""
     world, utility = contexts(number)
@@ -170,7 +172,7 @@ def test_sums_of_uniform_shares(number):
     assert not bool(tail.is_lower_bound(number - 1.0))
 
 
-@pytest.mark.parametrize("arms", [3, 9])
+@pytest.mark.parametrize("arms", [3, pytest.param(9, marks=pytest.mark.slow)])
 def test_dirichlet_bandit(arms):
     world = us.world_model(np.ones((1, arms, 1)), [1.0], 0.5)
     tail = us.value_tail(KEY, world, 0.5 * np.eye(arms)[:1], policy_prior=us.Dirichlet(1.0), reach=0.9999)
@@ -224,8 +226,8 @@ def movers(world, payoffs, prior, number):
     return fast, plain_mover(world, payoffs, prior, num_particles=number, num_sweeps=2)
 
 
-@pytest.mark.parametrize("prior", [us.UniformDeterministic(), us.Dirichlet(0.5)])
-@pytest.mark.parametrize("name", ["mixed", "with actions"])
+@pytest.mark.parametrize("prior", [pytest.param(us.UniformDeterministic(), marks=pytest.mark.slow), us.Dirichlet(0.5)])
+@pytest.mark.parametrize("name", ["mixed", pytest.param("with actions", marks=pytest.mark.slow)])
 def test_rank_one_moves_keep_exact_values(name, prior):
     world, payoffs = WORLDS[name]
     fast, plain = movers(world, payoffs, prior, 64)
@@ -244,7 +246,7 @@ def test_rank_one_moves_keep_exact_values(name, prior):
         assert (np.abs(np.asarray(moved.values - above.values)) > 1e-6).any()
 
 
-@pytest.mark.parametrize("prior", [us.UniformDeterministic(), us.Dirichlet(2.0)])
+@pytest.mark.parametrize("prior", [pytest.param(us.UniformDeterministic(), marks=pytest.mark.slow), us.Dirichlet(2.0)])
 def test_moves_leave_the_prior_cut_off_at_a_level_invariant(prior):
     """Exact samples above a level, moved, are still that: both kernels, first two moments of values and rows."""
     world, payoffs = WORLDS["mixed"]
@@ -384,7 +386,7 @@ def test_staircases_step_by_hand():
     assert not bool(tail.constant())
 
 
-@pytest.mark.parametrize("prior", [us.UniformDeterministic(), us.Dirichlet(1.0)])
+@pytest.mark.parametrize("prior", [pytest.param(us.UniformDeterministic(), marks=pytest.mark.slow), us.Dirichlet(1.0)])
 def test_a_stack_is_its_singles(prior, monkeypatch):
     """The same numbers, whatever a utility is stacked with: sets to reach, action payoffs, constants."""
     monkeypatch.setenv("UTILISCOPE_CACHE", "off")
@@ -425,39 +427,65 @@ def tail_arrays(tail):
     return [np.asarray(x) for x in jax.tree.leaves(tail)]
 
 
-def test_results_are_kept_on_disk(tmp_path, monkeypatch):
+@pytest.fixture
+def computed(monkeypatch):
+    """Counts the computations, and makes them fast."""
+    calls = []
+
+    def compute(*arguments, **options):
+        calls.append(arguments)
+        knots = np.arange(3.0)
+        return dict(
+            values=knots, log2_prob=-knots, log2_error=knots / 10, tolerance=np.array(0.0), complete=np.array(True)
+        )
+
+    monkeypatch.setattr(tails, "_compute", compute)
+    return calls
+
+
+def test_results_are_kept_on_disk(tmp_path, monkeypatch, computed):
     monkeypatch.setenv("UTILISCOPE_CACHE", str(tmp_path))
     world, utility = contexts(4)
 
-    def tail(key=KEY, **options):
-        return tail_arrays(us.value_tail(key, world, utility, **(dict(num_particles=32) | options)))
+    def tail(key=KEY, utility=utility, **options):
+        return tail_arrays(us.value_tail(key, world, utility, **options))
 
     first = tail()
     (kept,) = files(tmp_path)
-    written = kept.stat().st_mtime_ns
     again = tail()
-    assert files(tmp_path) == [kept] and kept.stat().st_mtime_ns == written
+    assert files(tmp_path) == [kept] and len(computed) == 1
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)
 
     tail(jax.random.key(1))
-    tail(num_particles=64)
-    tail(num_sweeps=3)
-    tail(policy_prior=us.Dirichlet(1.0))
+    for options in (dict(num_particles=64), dict(num_sweeps=3), dict(max_bits=9.0), dict(reach=0.5)):
+        tail(**options)
+    for prior in (us.Dirichlet(1.0), us.Dirichlet(1.5), us.ActionSequences(3), us.ActionSequences(4)):
+        tail(policy_prior=prior)
+    tail(utility=utility + 1e-9)
+    assert len(files(tmp_path)) == len(computed) == 11
     tail(policy_prior=us.Dirichlet(1.5))
-    assert len(files(tmp_path)) == 6
+    assert len(computed) == 11
 
-    rng = np.random.default_rng(0)
-    whole = kept.read_bytes()
+
+def test_damaged_files_are_computed_anew(tmp_path, monkeypatch, computed):
+    """Cut short, or any one byte wrong: the same numbers, and the file mended."""
+    monkeypatch.setenv("UTILISCOPE_CACHE", str(tmp_path))
+    world, utility = contexts(4)
+    first = tail_arrays(us.value_tail(KEY, world, utility))
+    (kept,) = files(tmp_path)
+    whole, rng = kept.read_bytes(), np.random.default_rng(0)
     damages = [b"", b"not a file", whole[: len(whole) // 2], whole[:-3]]
-    for _ in range(40):
-        place = int(rng.integers(len(whole)))
+    for place in rng.integers(len(whole), size=300):
         damages.append(whole[:place] + bytes([whole[place] ^ int(rng.integers(1, 256))]) + whole[place + 1 :])
-    for damage in damages:
+    for number, damage in enumerate(damages):
         kept.write_bytes(damage)
-        for one, other in zip(first, tail(), strict=True):
+        for one, other in zip(first, tail_arrays(us.value_tail(KEY, world, utility)), strict=True):
             np.testing.assert_array_equal(one, other)
-    assert len(files(tmp_path)) == 6
+        if number < 4:
+            assert len(computed) == 2 + number
+            assert len(us.value_tail(KEY, world, utility).values) == 3 and len(computed) == 2 + number
+        assert files(tmp_path) == [kept]
 
 
 def test_a_cache_that_is_off_or_cannot_be_written_changes_nothing(tmp_path, monkeypatch):

@@ -24,6 +24,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "utilities": ["Candidates", "Grammar", "candidate_set"],
         "inference": ["fit"],
         "posterior": ["ConvergenceWarning", "load_posterior", "save_posterior", "utility_table"],
+        "competence": ["Competence", "behaviour_intelligence"],
+        "plots": ["plot_diagnostics", "plot_recording", "plot_tradeoff", "plot_utilities"],
         "report": ["write_report"],
     },
 )

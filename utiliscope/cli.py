@@ -76,6 +76,7 @@ def fit(
     num_samples: Annotated[int, typer.Option(help="Draws kept of a chain.")] = 500,
     num_chains: Annotated[int, typer.Option(help="Chains.")] = 4,
     num_particles: Particles = 256,
+    tail_bits: Annotated[float, typer.Option(help="How many bits the value tails go up to.")] = 200.0,
 ) -> None:
     """Fit a posterior over utilities to a recording; writes posterior.nc, utilities.csv and report.html."""
     with reporting() as run, _folder(out) as run.clean_up:
@@ -98,6 +99,7 @@ def fit(
             num_samples=num_samples,
             num_chains=num_chains,
             num_particles=num_particles,
+            tail_bits=tail_bits,
             seed=seed,
         )
 

@@ -20,6 +20,8 @@ from .world.model import WorldModel
 
 # Policies are evaluated in batches of this many, which bounds memory at this many [S, S] systems.
 _BATCH = 50
+_NODES = 16  # of Gauss-Hermite quadrature; the outermost lies 6.6 standard errors out
+_FARTHEST = 7.0
 
 
 class Competence(NamedTuple):
@@ -65,14 +67,18 @@ def behaviour_intelligence(
         world = started_world(behaviour, world)
     world = comparison_world(world, policy_prior)
     tail_key, policy_key = jax.random.split(key)
-    tail = value_tail(tail_key, world, payoffs, policy_prior=policy_prior, num_particles=num_particles)
     with jax.enable_x64(True):
         if reading == "achieved":
-            mean, error = achieved_values(behaviour, world, stack_payoffs([payoffs]))
-            return _of_achievement(tail, float(mean[0]), float(error[0]))
-        concentration = getattr(policy_prior, "concentration", 1.0)
-        values = _operator_values(policy_key, behaviour, world, payoffs, concentration, num_policies)
-        return _of_policies(tail, values)
+            mean, error = (float(x[0]) for x in achieved_values(behaviour, world, stack_payoffs([payoffs])))
+            highest = mean + _FARTHEST * error
+        else:
+            concentration = getattr(policy_prior, "concentration", 1.0)
+            values = _operator_values(policy_key, behaviour, world, payoffs, concentration, num_policies)
+            highest = values.max()
+        # The curve is wanted no further than the operator gets.
+        settings = dict(num_particles=num_particles, stop_at=highest)
+        tail = value_tail(tail_key, world, payoffs, policy_prior=policy_prior, **settings)
+        return _of_achievement(tail, mean, error) if reading == "achieved" else _of_policies(tail, values)
 
 
 def _operator_values(key, behaviour, world, payoffs, concentration, num_policies):
@@ -98,7 +104,7 @@ def _of_policies(tail: ValueTail, values) -> Competence:
 
 
 def _of_achievement(tail: ValueTail, mean: float, error: float) -> Competence:
-    nodes, weights = np.polynomial.hermite_e.hermegauss(16)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
     around = np.asarray(tail.bits(mean + error * nodes))
     weights = weights / weights.sum()
     spread = 0.0

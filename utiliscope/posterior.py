@@ -143,9 +143,12 @@ def _diagnose(tree) -> dict:
         flat = flat[:, :, flat.std((0, 1)) > 1e-12]
         if not flat.shape[-1]:
             continue
-        if flat.shape[0] > 1:
-            worst["max_rhat"] = max(worst["max_rhat"], float(np.max(az.rhat(flat))))
-        worst["min_ess"] = min(worst["min_ess"], float(np.min(az.ess(flat))))
+        # A chain that stands still has no R-hat: the worst there is.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rhat = az.rhat(flat) if flat.shape[0] > 1 else np.ones(1)
+            ess = az.ess(flat)
+        worst["max_rhat"] = max(worst["max_rhat"], float(np.max(np.nan_to_num(rhat, nan=np.inf, posinf=np.inf))))
+        worst["min_ess"] = min(worst["min_ess"], float(np.min(np.nan_to_num(ess, nan=0.0))))
     worst["num_divergences"] = int(tree["sample_stats"]["diverging"].sum()) if "sample_stats" in tree else 0
     return worst
 

@@ -82,7 +82,8 @@ def intelligence(
         if method == "monte_carlo":
             values = _sampled_values(key, world, policy_prior, payoffs, num_particles)
             return tail_estimate(values, value - tolerance)
-        tail = value_tail(key, world, payoffs, policy_prior=policy_prior, num_particles=num_particles)
+        settings = dict(num_particles=num_particles, stop_at=value + tolerance)
+        tail = value_tail(key, world, payoffs, policy_prior=policy_prior, **settings)
         bits, error = float(tail.bits(value)), float(tail.std_error(value))
         bound = bool(tail.is_lower_bound(value))
         return Estimate(bits, math.inf if bound else error, bound)

@@ -16,7 +16,6 @@ from .policies import choice_states
 from .values import expected_utility
 from .world.model import reachable_states
 
-
 # Between two levels: with few states a sweep is too short for copies to part, and more cost next to nothing.
 _FEWEST_PROPOSALS = 32
 
@@ -36,9 +35,9 @@ class Populations(NamedTuple):
     particles: object
 
 
-def split(key, mover, *, num_particles, tolerance, best, reach, max_levels) -> Populations:
+def split(key, mover, *, num_particles, tolerance, best, reach, stop_at, max_levels) -> Populations:
     """Raise a population until its level has come the share `reach` of the way from the mean random value to `best`,
-    until it cannot be split, or until `max_levels` are used.
+    or to `stop_at`, until it cannot be split, or until `max_levels` are used.
 
     mover: `draw(key) -> state` with `.values` `[N]`, and `move(key, state, level) -> state` with values above
     `level`. Under `jit`; memory is max_levels * N values and one state.
@@ -68,7 +67,7 @@ def split(key, mover, *, num_particles, tolerance, best, reach, max_levels) -> P
     draw_key, key = jax.random.split(key)
     state = mover.draw(draw_key)
     mean = state.values.mean()
-    target = mean + reach * (best - mean)
+    target = jnp.minimum(mean + reach * (best - mean), stop_at)
     values = jnp.zeros((max_levels, num_particles), state.values.dtype)
     survivors = jnp.zeros(max_levels, int)
     carry = (key, state, values, survivors, jnp.zeros((), int), jnp.zeros((), bool))

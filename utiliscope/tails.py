@@ -27,7 +27,7 @@ from .world.model import WorldModel, bare
 _MAX_KNOTS = 1024
 # With one state and 9 actions 40 proposals between levels give the error that is reported, 2 give 8 times as much.
 _LEAST_PROPOSALS = 40
-_VERSION = 2  # of what is kept on disk
+_VERSION = 3  # of what is kept on disk
 
 
 class ValueTail(eqx.Module):
@@ -107,6 +107,7 @@ def value_tail(
     num_particles: int = 1024,
     num_sweeps: int = 2,
     reach: float | None = None,
+    stop_at: float = np.inf,
     max_bits: float = 1000.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> ValueTail:
@@ -117,7 +118,8 @@ def value_tail(
     made. Too few leave copies alike, and the error is then larger than stated.
     reach: where to stop, as a share of the way from the mean random value to the best one; by default 1, to the
     top, for finitely many policies and 0.98 for a continuous prior, whose best value is never reached.
-    max_bits: where to stop in any case. progress: called with (done, all) utilities.
+    stop_at: a value beyond which the curve is not wanted. max_bits: where to stop in any case.
+    progress: called with (done, all) utilities.
 
     Results are kept on disk by content, the key included: the same call gives the same numbers (UTILISCOPE_CACHE).
     Costs about bits x N x num_sweeps proposals: O(S) each and O(S^2) if accepted for priors of independent rows
@@ -135,7 +137,7 @@ def value_tail(
     stack = stack_payoffs([payoffs]) if single else payoffs
     world = comparison_world(world, policy_prior)
     reach = (1.0 if policy_prior.atomic else 0.98) if reach is None else reach
-    settings = (num_particles, num_sweeps, float(reach), float(max_bits))
+    settings = (num_particles, num_sweeps, float(reach), float(stop_at), float(max_bits))
     splitter = _splitter(world, policy_prior, *settings)
 
     def one(index):
@@ -185,7 +187,7 @@ def _one_tail(key, world, payoffs, policy_prior, settings, splitter):
     return kept("tails", name, compute) if ours else compute()
 
 
-def _splitter(world, policy_prior, num_particles, num_sweeps, reach, max_bits):
+def _splitter(world, policy_prior, num_particles, num_sweeps, reach, stop_at, max_bits):
     """A function of key, payoffs, tolerance and best value that runs the splitting; compiled once for each shape."""
     links = world_links(world)
     most = max_bits
@@ -194,28 +196,29 @@ def _splitter(world, policy_prior, num_particles, num_sweeps, reach, max_bits):
         steps = policy_prior.horizon * np.log2(number.max()) if hasattr(policy_prior, "horizon") else 0
         most = min(max_bits, max(steps, np.log2(number[links[0]]).sum()) + 10)
     size = dict(num_particles=num_particles, num_sweeps=num_sweeps)
-    knobs = dict(num_particles=num_particles, max_levels=int(np.ceil(most)) + 2, reach=reach)
+    knobs = dict(num_particles=num_particles, max_levels=int(np.ceil(most)) + 2)
+    ends = dict(reach=np.float64(reach), stop_at=np.float64(stop_at))
 
     if hasattr(policy_prior, "perturb_row") and world.horizon is None:
 
         def by_rows(key, payoffs, tolerance, best):
             goes_on, paid = chains(world, payoffs)
             parts = bare(world), links, (goes_on.astype(float), paid)
-            return _split_rows(key, policy_prior, *parts, tolerance, best, size, knobs)
+            return _split_rows(key, policy_prior, *parts, tolerance, best, ends, size, knobs)
 
         return by_rows
 
     def afresh(key, payoffs, tolerance, best):
         mover = plain_mover(world, payoffs, policy_prior, **size)
-        return split(key, mover, tolerance=tolerance, best=best, **knobs)
+        return split(key, mover, tolerance=tolerance, best=best, **ends, **knobs)
 
     return jax.jit(afresh)
 
 
 @eqx.filter_jit
-def _split_rows(key, prior, world, links, chains, tolerance, best, size, knobs):
+def _split_rows(key, prior, world, links, chains, tolerance, best, ends, size, knobs):
     mover = row_mover(world, links, chains, prior, **size)
-    return split(key, mover, tolerance=tolerance, best=best, **knobs)
+    return split(key, mover, tolerance=tolerance, best=best, **ends, **knobs)
 
 
 def _knots_of_constant(value, tolerance):
