@@ -1,13 +1,15 @@
 """What the recorded episodes achieved, against what random policies achieve from the same starts.
 
-No policy is inferred, so the operator may remember: a utility is as likely as its prior mass 2^-K (weighted by
-`simplicity`), times how intelligent its achieved value V is,
+No policy over states is inferred, so the operator may remember. What is uncertain is the operator's true value V for
+each utility, known from the mean of some episodes with its standard error. A random policy from xi, seen through that
+error, is made h(g) times likelier by its intelligence, as everywhere:
 
-    P(U | episodes)  ∝  2^(-simplicity K(U)) h(g(V | U)) / Z(U),     V = mean utility of the episodes + error
+    P(U | episodes)  ∝  2^(-simplicity K(U)) E_{V ~ xi(. | episodes)}[ h(g(V | U)) / Z(U) ]
 
-with the error of a mean of so many episodes as a latent variable. Luck beyond the best policy's value counts as that.
+so luck is weighed against how rare such values are: without xi in it, a lucky error would count as intelligence.
 """
 
+import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
@@ -22,7 +24,23 @@ def achieved(value, value_error, candidates, tails, *, intelligence_law, simplic
     their value tails, from the episodes' starts.
     """
     utility = numpyro.sample("utility", dist.Categorical(logits=-simplicity * LN2 * candidates.code_length))
-    error = numpyro.sample("sampling_error", dist.Normal(0.0, 1.0))
-    reached = jnp.minimum(value + error * value_error, tails.values[..., -1])
-    bits = numpyro.deterministic("intelligence", tails.bits(reached))
-    numpyro.factor("operator", log_intelligence_weight(intelligence_law, tails, bits)[utility])
+
+    # xi(V | episodes) on a grid of errors: the mass of random policies in each cell, times the normal density.
+    error = jnp.linspace(-8.0, 8.0, 129)
+    edges = (error[1:] + error[:-1]) / 2
+    reach = jnp.exp2(-_each(tails.bits, value[:, None] + value_error[:, None] * edges))
+    ends = jnp.ones_like(reach[:, :1]), jnp.zeros_like(reach[:, :1])
+    mass = -jnp.diff(jnp.concatenate([ends[0], reach, ends[1]], axis=1), axis=1)
+    log_share = jnp.log(jnp.maximum(mass, jnp.finfo(mass.dtype).tiny)) - error**2 / 2
+
+    true_value = jnp.minimum(value[:, None] + value_error[:, None] * error, tails.values[:, -1:])
+    bits = _each(tails.bits, true_value)
+    cell = numpyro.sample("cell", dist.Categorical(logits=log_share[utility]))
+    numpyro.deterministic("intelligence", bits[utility, cell])
+    weight = _each(lambda column: log_intelligence_weight(intelligence_law, tails, column), bits)
+    numpyro.factor("operator", weight[utility, cell])
+
+
+def _each(function, columns):
+    """`function` of each column of `[U, J]`."""
+    return jax.vmap(function, 1, 1)(columns)

@@ -431,7 +431,7 @@ def test_stated_probabilities_are_frequencies():
     weights = np.exp(jax.vmap(lambda v: log_intelligence_weight(law, tails, tails.bits(v)))(values))
     mass = 2.0**-candidates.code_length / (2.0**-candidates.code_length).sum()
     stated, truth = [], []
-    for simulation in range(120):
+    for simulation in range(60):
         utility = rng.choice(2, p=mass)
         weight = np.asarray(weights[:, utility])
         policy = policies[rng.choice(len(policies), p=weight / weight.sum())]

@@ -14,7 +14,7 @@ from utiliscope import tails
 from utiliscope.cache import cache_folder
 from utiliscope.payoffs import as_payoffs, stack_payoffs
 from utiliscope.planning import chains, value_range
-from utiliscope.splitting import Particles, plain_mover, row_mover, world_links
+from utiliscope.splitting import Particles, Populations, plain_mover, row_mover, world_links
 from utiliscope.tails import ValueTail
 
 KEY = jax.random.key(0)
@@ -432,14 +432,14 @@ def computed(monkeypatch):
     """Counts the computations, and makes them fast."""
     calls = []
 
-    def compute(*arguments, **options):
-        calls.append(arguments)
-        knots = np.arange(3.0)
-        return dict(
-            values=knots, log2_prob=-knots, log2_error=knots / 10, tolerance=np.array(0.0), complete=np.array(True)
-        )
+    def splitter(*settings):
+        def run(*arguments):
+            calls.append(arguments)
+            return Populations(np.arange(8.0)[None], np.zeros(1, int), np.array(1), None)
 
-    monkeypatch.setattr(tails, "_compute", compute)
+        return run
+
+    monkeypatch.setattr(tails, "_splitter", splitter)
     return calls
 
 
@@ -484,7 +484,7 @@ def test_damaged_files_are_computed_anew(tmp_path, monkeypatch, computed):
             np.testing.assert_array_equal(one, other)
         if number < 4:
             assert len(computed) == 2 + number
-            assert len(us.value_tail(KEY, world, utility).values) == 3 and len(computed) == 2 + number
+            assert len(us.value_tail(KEY, world, utility).values) == 8 and len(computed) == 2 + number
         assert files(tmp_path) == [kept]
 
 

@@ -57,11 +57,18 @@ def kept(kind: str, name: str, compute: Callable[[], dict[str, np.ndarray]]) -> 
     path = folder / kind / f"{name}.npz"
     # A damaged file raises almost anything: BadZipFile, NotImplementedError, SyntaxError, MemoryError, ...
     with contextlib.suppress(Exception), open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
+        arrays = {key: file[key] for key in file.files}
+        if str(arrays.pop("fingerprint")) == _of_all(arrays):
+            return arrays
     arrays = compute()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays, fingerprint=np.array(_of_all(arrays)))
         os.replace(file.name, path)
     return arrays
+
+
+def _of_all(arrays) -> str:
+    """What a file must still hold: a damaged index can hide an array without any error."""
+    return fingerprint(*(part for name in sorted(arrays) for part in (name, np.asarray(arrays[name]))))

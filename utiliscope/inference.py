@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import logsumexp
+from numpyro import handlers
 from numpyro.infer import MCMC, NUTS
 from numpyro.infer.util import log_density
 from threadpoolctl import threadpool_limits
@@ -174,31 +176,30 @@ def _sample(key, program, arguments, settings, shape, seconds, say):
 
 
 def _sum_out(key, program, arguments, settings, num_samples, num_chains, say):
-    """Exact summation over the utility, and over the sampling error by Gauss-Hermite quadrature.
+    """Exact summation over a program's discrete sites, `utility` and `cell`, and its factor `operator`.
 
-    The draws are independent: of the sampling error from its posterior, with the utility's exact posterior beside.
+    The posterior of the utility is exact. Draws of the intelligence for a utility are independent: with the
+    utility's probability as re-weighted by the factor, else as random policies have it.
     """
     say("summing")
-    nodes, weights = np.polynomial.hermite_e.hermegauss(32)
-    number = len(arguments[2])
+    with handlers.seed(rng_seed=0):
+        cells = handlers.trace(program).get_trace(*arguments, **settings)["cell"]["fn"].logits.shape[-1]
 
-    def joint(utility, error):
-        sites = {"utility": utility, "sampling_error": error}
-        log_joint, trace = log_density(program, arguments, settings, sites)
-        return log_joint, trace["intelligence"]["value"]
+    def joint(utility, cell):
+        log_joint, trace = log_density(program, arguments, settings, {"utility": utility, "cell": cell})
+        return log_joint, trace["operator"]["fn"].log_factor, trace["intelligence"]["value"]
 
-    over_nodes = jax.vmap(jax.vmap(joint, (None, 0)), (0, None))
-    log_joint, bits = over_nodes(jnp.arange(number), jnp.asarray(nodes))
-    # The joint holds the normal density already; quadrature weights are for what remains beside it.
-    log_joint = log_joint + nodes**2 / 2 + np.log(weights)
-    log_prob = np.asarray(jax.nn.log_softmax(jax.scipy.special.logsumexp(log_joint, axis=1)))
-    drawn = np.asarray(
-        jax.random.categorical(key, jax.scipy.special.logsumexp(log_joint, axis=0), shape=(num_chains, num_samples))
-    )
+    over_cells = jax.vmap(jax.vmap(joint, (None, 0)), (0, None))
+    log_joint, factor, bits = jax.jit(over_cells)(jnp.arange(len(arguments[2])), jnp.arange(cells))
+    log_prob = jax.nn.log_softmax(logsumexp(log_joint, axis=1))
+    probability = jnp.exp(log_prob)[:, None]
+    chance = probability * jax.nn.softmax(log_joint, axis=1)
+    chance = chance + (1 - probability) * jax.nn.softmax(log_joint - factor, axis=1)
+    shape = (num_chains, num_samples, len(log_prob))
+    drawn = np.asarray(jax.random.categorical(key, jnp.log(chance), shape=shape))
     samples = {
-        "sampling_error": nodes[drawn],
-        "intelligence": np.asarray(bits[0])[drawn],
-        "utility_log_prob": np.broadcast_to(log_prob, (num_chains, num_samples, number)),
+        "intelligence": np.asarray(bits)[np.arange(len(log_prob)), drawn],
+        "utility_log_prob": np.broadcast_to(np.asarray(log_prob), shape),
     }
     return samples, {}
 
