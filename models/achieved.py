@@ -33,7 +33,9 @@ def achieved(value, value_error, candidates, tails, *, intelligence_law, simplic
     mass = -jnp.diff(jnp.concatenate([ends[0], reach, ends[1]], axis=1), axis=1)
     log_share = jnp.log(jnp.maximum(mass, jnp.finfo(mass.dtype).tiny)) - error**2 / 2
 
-    true_value = jnp.minimum(value[:, None] + value_error[:, None] * error, tails.values[:, -1:])
+    # A step of a staircase counts for the cell it lies in: from the lower edge it is the next value that is reached.
+    inside = error - (error[1] - error[0]) / 2 if tails.atomic else error
+    true_value = jnp.minimum(value[:, None] + value_error[:, None] * inside, tails.values[:, -1:])
     bits = _each(tails.bits, true_value)
     cell = numpyro.sample("cell", dist.Categorical(logits=log_share[utility]))
     numpyro.deterministic("intelligence", bits[utility, cell])
