@@ -64,19 +64,30 @@ def _utility(states, actions, payoffs, world):
 def achieved_values(behaviour: Behaviour, world: WorldModel, payoffs: Payoffs) -> tuple[np.ndarray, np.ndarray]:
     """`[U]` mean utility of the episodes and its standard error.
 
-    One episode has no spread: its error is given as 0, with a warning where the world has chance in it.
+    Random policies are compared from the same starts, so only the spread among episodes of one start is error. Where
+    no start comes twice there is none to be seen: then the error is given as 0 in a deterministic world; in one of
+    chance the spread of all episodes stands for it, and for a single episode there is a warning.
     """
     utilities = episode_utilities(behaviour, world, payoffs)
-    number = len(utilities)
-    if number == 1:
-        if not is_deterministic(world):
-            warnings.warn(
-                "one episode in a world of chance: luck counts as intelligence, and no error can be given; "
-                "record more episodes",
-                stacklevel=3,
-            )
-        return utilities[0], np.zeros(utilities.shape[1])
-    return utilities.mean(0), utilities.std(0, ddof=1) / np.sqrt(number)
+    starts = np.unique([states[0] for _, states, _ in behaviour.episodes()], return_inverse=True)[1]
+    number, groups = len(utilities), starts.max() + 1
+    if number > groups:
+        sums = np.zeros((groups, utilities.shape[1]))
+        np.add.at(sums, starts, utilities)
+        centred = utilities - (sums / np.bincount(starts)[:, None])[starts]
+        variance = (centred**2).sum(0) / (number - groups)
+    elif is_deterministic(world):
+        variance = np.zeros(utilities.shape[1])
+    elif number > 1:
+        variance = utilities.var(0, ddof=1)
+    else:
+        warnings.warn(
+            "one episode in a world of chance: luck counts as intelligence, and no error can be given; "
+            "record more episodes",
+            stacklevel=3,
+        )
+        variance = np.zeros(utilities.shape[1])
+    return utilities.mean(0), np.sqrt(variance / number)
 
 
 def started_world(behaviour: Behaviour, world: WorldModel) -> WorldModel:
