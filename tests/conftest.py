@@ -16,6 +16,9 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
+# Programs that are compiled again and again, by `fit` above all, are compiled once.
+jax.config.update("jax_compilation_cache_dir", os.path.join(os.environ["UTILISCOPE_CACHE"], "compiled"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 @pytest.fixture
