@@ -25,24 +25,16 @@ def achieved(value, value_error, candidates, tails, *, intelligence_law, simplic
     """
     utility = numpyro.sample("utility", dist.Categorical(logits=-simplicity * LN2 * candidates.code_length))
 
-    # xi(V | episodes) on a grid of errors: the mass of random policies in each cell, times the normal density.
-    error = jnp.linspace(-8.0, 8.0, 129)
-    edges = (error[1:] + error[:-1]) / 2
-    reach = jnp.exp2(-_each(tails.bits, value[:, None] + value_error[:, None] * edges))
-    ends = jnp.ones_like(reach[:, :1]), jnp.zeros_like(reach[:, :1])
-    mass = -jnp.diff(jnp.concatenate([ends[0], reach, ends[1]], axis=1), axis=1)
-    log_share = jnp.log(jnp.maximum(mass, jnp.finfo(mass.dtype).tiny)) - error**2 / 2
+    # xi(V | episodes) in cells of the value tail: the mass of random policies times the normal density. Without
+    # error the cell is the achieved value itself; luck beyond the best policy counts as the best.
+    best = tails.values[:, -1]
+    values, bits, log_mass = tails.cells(value - 8 * value_error, jnp.minimum(value + 8 * value_error, best))
+    exact = (value_error == 0)[:, None]
+    apart = (values - value[:, None]) / jnp.where(exact, 1.0, value_error[:, None])
+    log_share = jnp.where(exact, 0.0, jnp.maximum(log_mass, -1e4) - apart**2 / 2)
+    bits = jnp.where(exact, tails.bits(jnp.minimum(value, best))[:, None], bits)
 
-    # A step of a staircase counts for the cell it lies in: from the lower edge it is the next value that is reached.
-    inside = error - (error[1] - error[0]) / 2 if tails.atomic else error
-    true_value = jnp.minimum(value[:, None] + value_error[:, None] * inside, tails.values[:, -1:])
-    bits = _each(tails.bits, true_value)
     cell = numpyro.sample("cell", dist.Categorical(logits=log_share[utility]))
     numpyro.deterministic("intelligence", bits[utility, cell])
-    weight = _each(lambda column: log_intelligence_weight(intelligence_law, tails, column), bits)
-    numpyro.factor("operator", weight[utility, cell])
-
-
-def _each(function, columns):
-    """`function` of each column of `[U, J]`."""
-    return jax.vmap(function, 1, 1)(columns)
+    weigh = jax.vmap(lambda column: log_intelligence_weight(intelligence_law, tails, column), 1, 1)
+    numpyro.factor("operator", weigh(bits)[utility, cell])

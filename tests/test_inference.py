@@ -13,6 +13,7 @@ from numpyro import distributions as dist
 
 import utiliscope as us
 from utiliscope.achievement import achieved_values, episode_utilities, started_world
+from utiliscope.inference import _sum_out
 from utiliscope.laws import log_intelligence_weight
 from utiliscope.payoffs import as_payoffs, stack_payoffs
 from utiliscope.posterior import ConvergenceWarning, load_posterior, save_posterior
@@ -454,3 +455,29 @@ def test_stated_probabilities_are_frequencies():
     lean = stated - stated.mean()
     assert abs(np.sum((truth - stated) * lean)) < 5 * np.sqrt(np.sum(stated * (1 - stated) * lean**2))
     assert stated.std() > 0.05  # the recordings do say something
+
+
+def test_the_error_of_a_mean_is_weighed_by_how_rare_values_are():
+    """E[h(g)] / Z over xi(V | mean, error) against the integral over g of a Dirichlet bandit: 2^-g = (1 - V)^2."""
+    world = us.world_model(np.ones((1, 3, 1)), [1.0], 0.0)
+    candidates = us.candidate_set(world, {"arm": np.eye(3)[:1], "none": np.zeros((1, 3))})
+    mean, error = np.array([0.8, 0.0]), np.array([0.1, 0.0])
+    bits = np.linspace(0, 400, 400_001)
+    value = 1 - 2 ** (-bits / 2)
+    log_share = -math.log(2) * bits - ((value - mean[0]) / error[0]) ** 2 / 2
+    weight = np.exp(np.logaddexp.reduce(log_share + 0.8 * math.log(2) * bits) - np.logaddexp.reduce(log_share)) * 0.2
+    order = [candidates.index("arm"), candidates.index("none")]
+    for reach in (0.999, 0.999999):  # what lies far up the tail changes nothing
+        tails = us.value_tail(
+            jax.random.key(0),
+            world,
+            candidates.payoffs,
+            policy_prior=us.Dirichlet(1.0),
+            num_particles=4096,
+            reach=reach,
+        )
+        law = dict(intelligence_law=us.ExponentialLaw(0.8), simplicity=1.0)
+        arguments = (mean[np.argsort(order)], error[np.argsort(order)], candidates, tails)
+        samples, _ = _sum_out(jax.random.key(1), load_program("achieved"), arguments, law, 50, 2, lambda phase: None)
+        odds = np.exp(samples["utility_log_prob"][0, 0, order])
+        assert odds[0] / odds[1] == pytest.approx(weight, rel=5 * 0.8 * math.log(2) * float(tails.log2_error.max()))

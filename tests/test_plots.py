@@ -49,6 +49,7 @@ def posterior_of(world="grid", number=8, chains=2, draws=40, sampled=True, best=
     features[2] = np.linspace(0, 2, size)
     constant = {"initial": np.full(size, 1 / size), "features": features, "moves": np.array(steps), "xy": xy}
     constant |= {"code_length": np.linspace(1, 9, number), "intelligence_std_error": np.full(number, 0.3)}
+    constant["probability_tail_error"] = np.zeros(number)
     constant["beyond_tail"] = np.full(number, beyond) * (np.arange(number) == 1)
     groups = {
         "posterior": {
@@ -73,7 +74,12 @@ def posterior_of(world="grid", number=8, chains=2, draws=40, sampled=True, best=
     dims = {"utility_log_prob": ["utility"], "intelligence": ["utility"], "policy": ["state", "action"]}
     dims |= {"features": ["feature", "state"], "moves": ["move", "end"], "xy": ["state", "axis"], "initial": ["state"]}
     dims |= {name: ["decision"] for name in groups["observed_data"]}
-    dims |= {name: ["utility"] for name in ("code_length", "intelligence_std_error", "beyond_tail")}
+    dims |= {
+        name: ["utility"]
+        for name in (
+            *constant.keys() & {"code_length", "intelligence_std_error", "probability_tail_error", "beyond_tail"},
+        )
+    }
     tree = az.from_dict(groups, dims=dims, coords={"utility": names, "feature": ["G", "blue", "height"]})
     tree["posterior"].attrs.update(
         policy_prior="Dirichlet(concentration=1.0)",

@@ -524,6 +524,6 @@ def test_bad_calls():
     world, utility = contexts(3)
     with pytest.raises(us.InputError, match="OnlySamples only samples; a value tail needs a move"):
         us.value_tail(KEY, world, utility, policy_prior=OnlySamples())
-    with pytest.raises(us.InputError, match="splitting needs at least 2"):
+    with pytest.raises(us.InputError, match="num_particles is 1; it must be a whole number of at least 2"):
         us.value_tail(KEY, world, utility, num_particles=1)
     assert us.intelligence(KEY, world, utility / 1.5, utility, policy_prior=OnlySamples()).is_lower_bound is False

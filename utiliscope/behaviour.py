@@ -7,7 +7,7 @@ import pandas as pd
 
 from .errors import InputError, listed
 from .recordings import MISSING_WORDS, recorded_rows
-from .world import WorldModel
+from .world.model import WorldModel, check_world
 
 _COLUMNS = ["episode", "t", "state", "action", "next_state"]
 _ROUNDING = 1e-6  # of probabilities, as in world_model
@@ -68,6 +68,17 @@ class Behaviour:
             yield episode[start], np.concatenate([state[start:stop], last[last >= 0]]), action[start:stop]
 
 
+def check_fits(behaviour: Behaviour, world: WorldModel) -> None:
+    """Raise InputError if `behaviour` was read for a world of another size."""
+    recorded = (behaviour.num_states, behaviour.num_actions)
+    size = (world.num_states, world.num_actions)
+    if recorded != size:
+        raise InputError(
+            f"the recording was read for a world of {recorded[0]} states and {recorded[1]} actions, and this one has "
+            f"{size[0]} and {size[1]}; read it again with read_behaviour(..., world)"
+        )
+
+
 def read_behaviour(source, world: WorldModel) -> Behaviour:
     """Recorded decisions, checked against `world`.
 
@@ -82,6 +93,7 @@ def read_behaviour(source, world: WorldModel) -> Behaviour:
     Raises InputError for missing columns or values, unknown states or actions, actions that are not available,
     gaps and repetitions in t, and moves that the world cannot make.
     """
+    check_world(world)
     table, name = recorded_rows(source)
     missing = [column for column in _COLUMNS[:4] if column not in table]
     if missing:

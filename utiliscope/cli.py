@@ -128,11 +128,13 @@ def intelligence(
 
         from .cache import described
         from .competence import behaviour_intelligence
+        from .inference import check_seed
         from .utilities import Grammar
 
+        check_seed(seed)
         program = Grammar(model, states=True).parse(utility)
         estimate, spread = behaviour_intelligence(
-            jax.random.key(_checked_seed(seed)),
+            jax.random.key(seed),
             behaviour,
             model,
             program,
@@ -297,12 +299,6 @@ def _random_policies(text: str):
     raise InputError(
         f"--random-policies is {text!r}; choose dirichlet, dirichlet:CONCENTRATION, sequences:HORIZON or deterministic"
     )
-
-
-def _checked_seed(seed: int) -> int:
-    if not 0 <= seed < 2**32:
-        raise InputError(f"seed is {seed}; it must be a whole number from 0 to 2^32 - 1")
-    return seed
 
 
 def _fit_into(run, out, behaviour, model, *, max_bits, states, beta, **settings):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .achievement import achieved_values, started_world
-from .behaviour import Behaviour
+from .behaviour import Behaviour, check_fits, read_behaviour
 from .errors import InputError
 from .estimate import Estimate
 from .payoffs import as_payoffs, stack_payoffs
@@ -53,7 +53,8 @@ def behaviour_intelligence(
 
     reading: "policy" draws `num_policies` operator policies from their posterior given the recorded actions,
     Dirichlet rows with concentration + counts (that of `policy_prior` if it has one, else 1), and averages g over
-    them. "achieved" takes the mean utility of the episodes against random policies from the same starts.
+    them. "achieved" takes the mean utility of the episodes against random policies from the same starts: g of that
+    mean, where `fit` weighs its error by how rare values are.
     policy_prior: the random policies. num_particles: of the value tail.
 
     `estimate.is_lower_bound` says that part of it lies beyond the end of the value tail. `key` is consumed.
@@ -62,6 +63,9 @@ def behaviour_intelligence(
         raise InputError(f"reading is {reading!r}; choose policy or achieved")
     if num_policies < 2:
         raise InputError(f"num_policies is {num_policies}; the spread needs at least 2")
+    if not isinstance(behaviour, Behaviour):
+        behaviour = read_behaviour(behaviour, world)
+    check_fits(behaviour, world)
     payoffs = as_payoffs(world, utility)
     if reading == "achieved":
         world = started_world(behaviour, world)
@@ -76,7 +80,7 @@ def behaviour_intelligence(
             values = _operator_values(policy_key, behaviour, world, payoffs, concentration, num_policies)
             highest = values.max()
         # The curve is wanted no further than the operator gets.
-        settings = dict(num_particles=num_particles, stop_at=highest)
+        settings = dict(num_particles=num_particles, stop_at=highest, reach=1.0)
         tail = value_tail(tail_key, world, payoffs, policy_prior=policy_prior, **settings)
         return _of_achievement(tail, mean, error) if reading == "achieved" else _of_policies(tail, values)
 

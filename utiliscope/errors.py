@@ -8,6 +8,12 @@ class InputError(ValueError):
     """
 
 
+def check_whole(name: str, value, least: int) -> None:
+    """Raise InputError unless `value` is a whole number of at least `least`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        raise InputError(f"{name} is {value!r}; it must be a whole number of at least {least}")
+
+
 def listed(items, limit: int = 5) -> str:
     """`items` joined by commas, the first `limit` of them, with how many more there are."""
     items = [str(item) for item in items]

@@ -1,5 +1,6 @@
 """`fit`: run an operator program on recorded behaviour, by NUTS or by exact summation."""
 
+import inspect
 import os
 import time
 from collections.abc import Callable
@@ -15,17 +16,17 @@ from numpyro.infer.util import log_density
 from threadpoolctl import threadpool_limits
 
 from .achievement import achieved_values, started_world
-from .behaviour import Behaviour, read_behaviour
+from .behaviour import Behaviour, check_fits, read_behaviour
 from .cache import described
-from .errors import InputError
+from .errors import InputError, check_whole
 from .laws import ExponentialLaw, IntelligenceLaw
-from .policies import Dirichlet
+from .policies import Dirichlet, check_prior
 from .posterior import assemble
 from .programs import load_program
 from .sequences import comparison_world
 from .tails import value_tail
 from .utilities import Candidates, Grammar
-from .world.model import WorldModel
+from .world.model import WorldModel, check_world
 
 # What NUTS records of each draw, by ArviZ's names.
 _STATS = {
@@ -70,18 +71,21 @@ def fit(
 
     The groups are posterior (utility_log_prob and intelligence over a named utility dimension, policy), sample_stats,
     observed_data, log_likelihood (policy reading) and constant_data. R-hat, ESS and divergences are in the attributes
-    of the posterior, with a ConvergenceWarning where they are poor. The same seed gives the same numbers.
+    of the posterior, with a ConvergenceWarning where they are poor. The same seed gives the same numbers; the value
+    tails do not depend on it, their error is part of the utility table's. Raises InputError for bad input.
 
     The cost is the value tails, once for each world, prior and set of candidates (kept on disk), and NUTS over the
     policy: a solve of an `[S, S]` system, and one for each set to be reached, at each step.
     """
     say = progress or (lambda phase: None)
     law = ExponentialLaw() if intelligence_law is None else intelligence_law
-    _check_settings(simplicity, num_warmup, num_samples, num_chains, seed)
+    numbers = dict(num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains)
+    _check_settings(world, policy_prior, law, candidates, simplicity, numbers, seed)
     function = load_program(program, reading)
     if not isinstance(behaviour, Behaviour):
         say("reading the recording")
         behaviour = read_behaviour(behaviour, world)
+    check_fits(behaviour, world)
     if candidates is None:
         say("enumerating utilities")
         candidates = Grammar(world).enumerate(max_bits=12)
@@ -95,6 +99,11 @@ def fit(
     if not policy_prior.atomic:
         law.log_mean()  # an improper law is refused before the work begins
 
+    settings = dict(intelligence_law=law, simplicity=float(simplicity))
+    if reading == "policy":
+        settings["policy_prior"] = policy_prior
+    _check_signature(function, 4, settings)
+
     started = time.perf_counter()
     tails = value_tail(
         jax.random.key(0),
@@ -106,7 +115,6 @@ def fit(
         progress=lambda done, of: say(f"value tails {done}/{of}"),
     )
     seconds = {"tails": time.perf_counter() - started}
-    settings = dict(intelligence_law=law, simplicity=float(simplicity))
     with jax.enable_x64(True):
         key = jax.random.key(seed)
         if reading == "achieved":
@@ -115,7 +123,6 @@ def fit(
             samples, stats = _sum_out(key, function, arguments, settings, num_samples, num_chains, say)
         else:
             arguments = (behaviour.counts(), world, candidates, tails)
-            settings["policy_prior"] = policy_prior
             shape = num_warmup, num_samples, num_chains
             samples, stats = _sample(key, function, arguments, settings, shape, seconds, say)
         _check_sites(samples, len(candidates), function)
@@ -128,6 +135,7 @@ def fit(
             world=world,
             candidates=candidates,
             tails=tails,
+            law=law,
             attributes=dict(
                 program=getattr(function, "__name__", str(function)),
                 reading=reading,
@@ -204,18 +212,40 @@ def _sum_out(key, program, arguments, settings, num_samples, num_chains, say):
     return samples, {}
 
 
-def _check_settings(simplicity, num_warmup, num_samples, num_chains, seed):
+def _check_settings(world, policy_prior, law, candidates, simplicity, numbers, seed):
+    check_world(world)
+    check_prior(policy_prior)
+    if not isinstance(law, IntelligenceLaw) or isinstance(law, type):
+        raise InputError(f"intelligence_law is {law!r}; give a law such as ExponentialLaw(0.8) or DensityLaw(...)")
+    if candidates is not None and not (isinstance(candidates, Candidates) and len(candidates)):
+        raise InputError(
+            f"candidates is {candidates!r:.60}; give what Grammar(world).enumerate() or candidate_set(...) return"
+        )
     if not (np.isfinite(simplicity) and simplicity >= 0):
         raise InputError(f"simplicity is {simplicity}; it must be a weight >= 0")
-    for name, value, least in (
-        ("num_warmup", num_warmup, 1),
-        ("num_samples", num_samples, 4),
-        ("num_chains", num_chains, 1),
-    ):
-        if int(value) != value or value < least:
-            raise InputError(f"{name} is {value}; it must be a whole number of at least {least}")
-    if not 0 <= seed < 2**32:
+    for (name, value), least in zip(numbers.items(), (1, 4, 1), strict=True):
+        check_whole(name, value, least)
+    check_seed(seed)
+
+
+def check_seed(seed) -> None:
+    """Raise InputError unless `seed` is a whole number from 0 to 2^32 - 1."""
+    if not hasattr(seed, "__index__") or not 0 <= seed < 2**32:
         raise InputError(f"seed is {seed}; it must be a whole number from 0 to 2^32 - 1")
+
+
+def _check_signature(program, number, settings):
+    """Raise InputError, before any work, for a program that cannot be called with what it will be given."""
+    try:
+        inspect.signature(program).bind(*[None] * number, **settings)
+    except TypeError as error:
+        expected = ", ".join(["..."] * number + sorted(settings))
+        name = getattr(program, "__name__", program)
+        raise InputError(
+            f"the program {name!r} does not take the arguments ({expected}): {error}; see models/candidates.py"
+        ) from None
+    except ValueError:
+        pass  # a built-in without a signature
 
 
 def _check_sites(samples, number, program):

@@ -79,9 +79,5 @@ def log_normaliser(law: IntelligenceLaw, tails):
     """
     if not tails.atomic:
         return law.log_mean()
-    log_at_least = LN2 * jnp.asarray(tails.log2_prob)
-    log_above = jnp.concatenate([log_at_least[..., 1:], jnp.full_like(log_at_least[..., :1], -jnp.inf)], axis=-1)
-    # Equal neighbours are padding; the last step also carries whatever lies above it.
-    gap = jnp.minimum(log_above - log_at_least, 0.0)
-    log_step = jnp.where(gap < 0, log_at_least + jnp.log(-jnp.expm1(jnp.where(gap < 0, gap, -1.0))), -jnp.inf)
-    return logsumexp(log_step + law.log_weight(-jnp.asarray(tails.log2_prob)), axis=-1)
+    _, bits, log_mass = tails.cells(None, None)
+    return logsumexp(log_mass + law.log_weight(bits), axis=-1)

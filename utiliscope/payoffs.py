@@ -1,6 +1,6 @@
 """`Payoffs`: what a utility pays along a state sequence, in the form that values are computed from."""
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import equinox as eqx
 import numpy as np
@@ -37,7 +37,6 @@ class Payoffs(eqx.Module):
         return Payoffs(self.state[index], action, self.reach[index], self.targets)
 
 
-@runtime_checkable
 class UtilityProgram(Protocol):
     """A utility that knows what it pays: the programs of a grammar, or a user's own."""
 
@@ -45,11 +44,13 @@ class UtilityProgram(Protocol):
 
 
 def as_payoffs(world, utility) -> Payoffs:
-    """`utility` as `Payoffs`: a `[S]` or `[S, A]` array of payoffs a step, `Payoffs`, or a utility program."""
+    """`utility` as `Payoffs`: a `[S]` or `[S, A]` array a step, `Payoffs`, a utility program or Candidates."""
     if isinstance(utility, Payoffs):
         return utility
-    if isinstance(utility, UtilityProgram):
+    if callable(getattr(utility, "payoffs", None)):
         return utility.payoffs(world)
+    if isinstance(getattr(utility, "payoffs", None), Payoffs):
+        return utility.payoffs
     if isinstance(utility, str):
         raise InputError(f"utility is the text {utility!r}; read it with Grammar(world).parse({utility!r})")
     array = utility if hasattr(utility, "dtype") else np.asarray(utility, np.float64)

@@ -22,9 +22,12 @@ def optimal_policy(world: WorldModel, utility) -> np.ndarray:
     be reached. Where these are mixed the best course depends on what has been reached already; then the policy is
     the best found by changing one state at a time, which may be a local optimum (with a horizon: InputError).
 
-    Costs a few solves of an `[S, S]` system.
+    Costs a few solves of an `[S, S]` system, for each of the 2^C sets of what may have been reached with C sets to
+    reach; a mixture also C inverses for each change of the policy. Raises InputError for a stack of utilities.
     """
     payoffs = as_payoffs(world, utility)
+    if payoffs.state.ndim != 1:
+        raise InputError(f"utility is a stack of {payoffs.num_utilities}; give one, such as candidates.payoffs[0]")
     parts = np.flatnonzero(np.asarray(payoffs.reach))
     steps = bool(np.any(payoffs.state)) or (payoffs.action is not None and bool(np.any(payoffs.action)))
     mixed = len(parts) + steps > 1

@@ -49,7 +49,7 @@ class UniformDeterministic(eqx.Module):
 class Dirichlet(eqx.Module):
     """Independent Dirichlet rows over the available actions; concentration 1 is uniform on the simplex."""
 
-    concentration: float = 1.0
+    concentration: float = eqx.field(converter=float, default=1.0)
 
     def __check_init__(self):
         if not self.concentration > 0:
@@ -88,6 +88,15 @@ class Dirichlet(eqx.Module):
         log_ratio = self.concentration * (_log_spread(moved) - _log_spread(odds))
         movable = available.sum() > 1
         return jnp.where(movable, new, row), jnp.where(movable, log_ratio, 0.0)
+
+
+def check_prior(policy_prior) -> None:
+    """Raise InputError for anything but a random-policy prior."""
+    if isinstance(policy_prior, type) or not hasattr(policy_prior, "sample") or not hasattr(policy_prior, "atomic"):
+        raise InputError(
+            f"policy_prior is {policy_prior!r}; give a prior such as Dirichlet(1.0), UniformDeterministic() or "
+            "ActionSequences(horizon)"
+        )
 
 
 def choice_states(world: WorldModel, reachable: np.ndarray) -> np.ndarray:

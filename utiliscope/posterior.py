@@ -19,7 +19,7 @@ class ConvergenceWarning(UserWarning):
     """The chains disagree, move too little or diverge: the posterior is not to be believed yet."""
 
 
-def assemble(key, samples, stats, *, behaviour, world, candidates, tails, attributes) -> xr.DataTree:
+def assemble(key, samples, stats, *, behaviour, world, candidates, tails, law, attributes) -> xr.DataTree:
     """ArviZ groups of a run: samples `[chains, draws, ...]` under their names, with what they were conditioned on.
 
     A draw of the utility's index (`utility_index`) is added from its posterior given the other sites.
@@ -41,6 +41,7 @@ def assemble(key, samples, stats, *, behaviour, world, candidates, tails, attrib
         | {
             "code_length": np.asarray(candidates.code_length),
             "intelligence_std_error": _tail_error(tails, samples["intelligence"]),
+            "probability_tail_error": _weight_error(tails, samples, law),
             "beyond_tail": _share_beyond(tails, samples["intelligence"]),
         },
     }
@@ -74,6 +75,7 @@ _DIMS = {
     "counts": ["state", "action"],
     "code_length": ["utility"],
     "intelligence_std_error": ["utility"],
+    "probability_tail_error": ["utility"],
     "beyond_tail": ["utility"],
     "initial": ["state"],
     "features": ["feature", "state"],
@@ -121,6 +123,18 @@ def _tail_error(tails, bits):
     means = bits.mean((0, 1))
     rows = zip(-np.asarray(tails.log2_prob), np.asarray(tails.log2_error), means, strict=True)
     return np.array([np.interp(mean, heights, errors) for heights, errors, mean in rows])
+
+
+def _weight_error(tails, samples, law):
+    """`[U]` standard error that the value tails bring to the posterior probabilities, by the delta method.
+
+    A tail's error e in bits moves ln of the utility's weight by h'(g) / h(g) e, independently for each utility.
+    """
+    bits, step = samples["intelligence"].mean((0, 1)), 0.01
+    slope = (np.asarray(law.log_weight(bits + step)) - np.asarray(law.log_weight(bits))) / step
+    variance = (np.nan_to_num(slope) * _tail_error(tails, samples["intelligence"])) ** 2
+    share = np.exp(samples["utility_log_prob"]).mean((0, 1))
+    return share * np.sqrt(np.maximum((1 - 2 * share) * variance + share**2 @ variance, 0.0))
 
 
 def _share_beyond(tails, bits):
@@ -173,7 +187,8 @@ def utility_table(posterior: xr.DataTree) -> pd.DataFrame:
 
     Columns: utility; probability; code_length (bits); intelligence (bits, its posterior mean); std_error (bits, of
     that mean: Monte Carlo error of the value tail and of the draws); intelligence_sd (bits, over draws);
-    probability_error (Monte Carlo); is_lower_bound (some draws lie beyond the end of the value tail).
+    probability_error (Monte Carlo, of the value tails and of the draws); is_lower_bound (some draws lie beyond the end
+    of the value tail).
     """
     draws, constant = posterior["posterior"].dataset, posterior["constant_data"].dataset
     probability = np.exp(draws["utility_log_prob"].values)
@@ -186,7 +201,7 @@ def utility_table(posterior: xr.DataTree) -> pd.DataFrame:
             "intelligence": bits.mean((0, 1)),
             "std_error": np.hypot(constant["intelligence_std_error"].values, _mean_error(bits)),
             "intelligence_sd": bits.std((0, 1)),
-            "probability_error": _mean_error(probability),
+            "probability_error": np.hypot(_mean_error(probability), constant["probability_tail_error"].values),
             "is_lower_bound": constant["beyond_tail"].values > 0,
         }
     )

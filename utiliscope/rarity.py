@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .errors import InputError
+from .errors import InputError, check_whole
 from .estimate import Estimate
 from .payoffs import as_payoffs
 from .planning import tie_tolerance, value_range
-from .policies import UniformDeterministic, choice_states
+from .policies import UniformDeterministic, check_prior, choice_states
 from .sequences import ActionSequences, comparison_world
 from .tails import value_tail
-from .values import expected_utility
+from .values import check_shape, expected_utility
 from .world.model import WorldModel, bare, reachable_states
 
 _ENUMERATE_BY_DEFAULT = 2**16
@@ -51,6 +51,8 @@ def intelligence(
     """
     if method not in ("auto", "enumerate", "monte_carlo", "split"):
         raise InputError(f"method is {method!r}; choose auto, enumerate, monte_carlo or split")
+    check_prior(policy_prior)
+    check_whole("num_particles", num_particles, 2)
     payoffs = as_payoffs(world, utility)
     if payoffs.state.ndim != 1:
         raise InputError(f"utility is a stack of {payoffs.num_utilities}; give one, such as candidates.payoffs[0]")
@@ -76,13 +78,13 @@ def intelligence(
             values = _enumerated_values(world, policy_prior, payoffs)
             hits = float(np.mean(values >= value - tolerance))
             return Estimate(math.inf if hits == 0 else abs(math.log2(hits)), 0.0, False)
-        # With a density, the best value itself has probability 0.
-        if not policy_prior.atomic and value >= best - tolerance:
+        # With a density the best value itself, but nothing below it, has probability 0.
+        if not policy_prior.atomic and value >= best - max(1e-3 * tolerance, 1e-14 * abs(best)):
             return Estimate(math.inf, 0.0, False)
         if method == "monte_carlo":
             values = _sampled_values(key, world, policy_prior, payoffs, num_particles)
             return tail_estimate(values, value - tolerance)
-        settings = dict(num_particles=num_particles, stop_at=value + tolerance)
+        settings = dict(num_particles=num_particles, stop_at=value + tolerance, reach=1.0)
         tail = value_tail(key, world, payoffs, policy_prior=policy_prior, **settings)
         bits, error = float(tail.bits(value)), float(tail.std_error(value))
         bound = bool(tail.is_lower_bound(value))
@@ -105,11 +107,7 @@ def tail_estimate(values, threshold) -> Estimate:
 def checked_policy(world: WorldModel, policy):
     """`policy` in float64 with rows that sum to 1, checked against the world."""
     policy = np.asarray(policy, np.float64)
-    shape = (world.num_states, world.num_actions)
-    if policy.ndim not in (2, 3) or policy.shape[-2:] != shape:
-        raise InputError(
-            f"policy has shape {policy.shape}, not [states, actions] = {shape} (or [steps, states, actions])"
-        )
+    check_shape(world, policy)
     sums = policy.sum(-1)
     off = ~np.isfinite(policy).all(-1) | (policy < 0).any(-1) | (np.abs(sums - 1) > 1e-5)
     if off.any():

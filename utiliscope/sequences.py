@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .errors import InputError
+from .errors import InputError, check_whole
 from .payoffs import Payoffs
-from .values import expected_utility
+from .values import expected_utility, on_device
 from .world.model import WorldModel, is_deterministic
 
 
@@ -23,9 +23,9 @@ class ActionSequences(eqx.Module):
 
     horizon: int = eqx.field(static=True)
 
-    def __check_init__(self):
-        if not (isinstance(self.horizon, int) and self.horizon >= 1):
-            raise InputError(f"ActionSequences(horizon={self.horizon}): the horizon must be a whole number >= 1")
+    def __init__(self, horizon: int):
+        check_whole("the horizon of ActionSequences", horizon, 1)
+        self.horizon = int(horizon)
 
     @property
     def atomic(self) -> bool:
@@ -75,9 +75,10 @@ def path_value(choices, world: WorldModel, payoffs: Payoffs):
     Memory grows with the number of starts, not with S^2.
     """
     starts = np.flatnonzero(np.asarray(world.initial))
-    weight = jnp.asarray(world.initial)[starts]
+    weight = jnp.asarray(np.asarray(world.initial)[starts])
+    discount_rate = on_device(world.discount)
     following = jnp.asarray(np.asarray(world.transition).argmax(-1))
-    payoffs = jax.tree.map(jnp.asarray, payoffs)
+    payoffs = on_device(payoffs)
 
     def step(carry, choice):
         states, discount, total, absent = carry
@@ -85,7 +86,7 @@ def path_value(choices, world: WorldModel, payoffs: Payoffs):
         now, absent = _paid(payoffs, states, absent)
         if payoffs.action is not None:
             now = now + payoffs.action[..., states, actions]
-        return (following[states, actions], discount * world.discount, total + discount * now, absent), None
+        return (following[states, actions], discount * discount_rate, total + discount * now, absent), None
 
     total = jnp.zeros((*payoffs.state.shape[:-1], len(starts)))
     carry = (jnp.asarray(starts), jnp.ones(()), total, jnp.ones((payoffs.targets.shape[0], len(starts)), bool))

@@ -16,12 +16,13 @@ from jaxtyping import Array, Bool, Float
 from threadpoolctl import threadpool_limits
 
 from .cache import described, fingerprint, kept
-from .errors import InputError
+from .errors import InputError, check_whole
 from .payoffs import Payoffs, as_payoffs, stack_payoffs
 from .planning import chains, tie_tolerance, value_range
-from .policies import UniformDeterministic
+from .policies import UniformDeterministic, check_prior
 from .sequences import comparison_world
 from .splitting import plain_mover, row_mover, split, world_links
+from .values import full_precision
 from .world.model import WorldModel, bare
 
 _MAX_KNOTS = 1024
@@ -60,7 +61,24 @@ class ValueTail(eqx.Module):
 
     def is_lower_bound(self, value):
         """Whether `value` lies beyond the end of a curve that is not complete."""
-        return (jnp.asarray(value) > self.values[..., -1] + self.tolerance) & ~self.complete
+        with full_precision(self, value):
+            return (jnp.asarray(value) > self.values[..., -1] + self.tolerance) & ~self.complete
+
+    def cells(self, low, high, number: int = 256):
+        """Random policies with values from `low` to `high`, `[U]` each, as cells `[U, J]`: value, bits, ln mass.
+
+        Of a staircase all steps, wherever they lie; of an interpolated curve `number` cells, even in bits. What lies
+        above the last cell counts in it.
+        """
+        if self.atomic:
+            log_reach = jnp.asarray(self.log2_prob) * np.log(2)
+            return self.values, -self.log2_prob, _log_steps(log_reach)
+        share = jnp.linspace(0.0, 1.0, 2 * number + 1)
+        lowest, highest = self.bits(low)[:, None], self.bits(high)[:, None]
+        grid = lowest + (highest - lowest) * share
+        edges, middles = grid[:, :-1:2], grid[:, 1::2]
+        values = jax.vmap(jnp.interp)(middles, jnp.asarray(-self.log2_prob), jnp.asarray(self.values))
+        return values, middles, _log_steps(-edges * np.log(2))
 
     def constant(self):
         """`[*U]` bool: every policy has the same value, so that g = 0 throughout."""
@@ -76,7 +94,15 @@ class ValueTail(eqx.Module):
 
         for _ in range(self.values.ndim - 1):
             one = jax.vmap(one)
-        return one(*map(jnp.asarray, (self.values, heights, self.tolerance, self.complete, value)))
+        with full_precision(self, value):
+            return one(*map(jnp.asarray, (self.values, heights, self.tolerance, self.complete, value)))
+
+
+def _log_steps(log_reach):
+    """ln of what each step of ln P(V >= v) `[..., K]` holds; equal neighbours are padding and hold nothing."""
+    above = jnp.concatenate([log_reach[..., 1:], jnp.full_like(log_reach[..., :1], -jnp.inf)], axis=-1)
+    gap = jnp.minimum(above - log_reach, 0.0)
+    return jnp.where(gap < 0, log_reach + jnp.log(-jnp.expm1(jnp.where(gap < 0, gap, -1.0))), -jnp.inf)
 
 
 def _bits(values, log2_prob, tolerance, complete, value, atomic):
@@ -119,17 +145,22 @@ def value_tail(
     stop_at: a value beyond which the curve is not wanted. max_bits: where to stop in any case.
     progress: called with (done, all) utilities.
 
+    Raises InputError for a prior without moves and for numbers out of range. `key` is consumed.
+
     Results are kept on disk by content, the key included: the same call gives the same numbers (UTILISCOPE_CACHE).
     Costs about bits x N x num_sweeps proposals: O(S) each and O(S^2) if accepted for priors of independent rows
     without a horizon, a full evaluation for others. Memory: max_bits x N values, and N policies.
     """
+    check_prior(policy_prior)
     if not hasattr(policy_prior, "perturb_row") and not hasattr(policy_prior, "perturb"):
         raise InputError(
             f"{type(policy_prior).__name__} only samples; a value tail needs a move: `perturb_row`, "
             "or `draw`, `perturb` and `value`"
         )
-    if num_particles < 2:
-        raise InputError(f"num_particles is {num_particles}; splitting needs at least 2")
+    check_whole("num_particles", num_particles, 2)
+    check_whole("num_sweeps", num_sweeps, 1)
+    if not 0 < max_bits < np.inf:
+        raise InputError(f"the value tails are to end at {max_bits} bits; it must be a finite number above 0")
     payoffs = as_payoffs(world, utility)
     single = payoffs.state.ndim == 1
     stack = stack_payoffs([payoffs]) if single else payoffs
@@ -249,7 +280,8 @@ def _knots(run, tolerance, best, atomic):
             variance += (1 - alive / size) / alive
     values, heights, errors = (np.concatenate(x) for x in (values, heights, errors))
     # Ties keep their first, which is their highest; then the curve is thinned evenly in bits.
-    first = np.concatenate([[True], np.diff(values) > tolerance])
+    # (In a continuous crowd neighbours are closer than that without being ties.)
+    first = np.concatenate([[True], np.diff(values) > (tolerance if atomic else 0.0)])
     keep = np.flatnonzero(first)
     if len(keep) > _MAX_KNOTS:
         spaced = np.searchsorted(-heights[keep], np.linspace(0, -heights[keep[-1]], _MAX_KNOTS), side="left")

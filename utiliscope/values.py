@@ -4,14 +4,16 @@ Policies are `[S, A]`, or `[H, S, A]` for one that changes with time. All functi
 policy, and work under `jit` and `vmap`.
 """
 
+import contextlib
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .errors import InputError
 from .payoffs import as_payoffs
-from .world.model import WorldModel
+from .world.model import WorldModel, bare
 
 
 class Occupancy(NamedTuple):
@@ -35,18 +37,23 @@ def expected_utility(world: WorldModel, policy, utility, *, horizon: int | None 
     horizon: number of actions; by default the world's, else for a time-dependent policy its length, else without
     end. With H actions the payoffs of states count s_0 .. s_H.
 
+    Returns float64 whatever the precision of the run, unless inside a transformation such as `jit` or `grad`.
+    Raises InputError for shapes that do not fit the world.
+
     Costs one solve of an `[S, S]` system and one for each set to be reached; with a horizon, H products instead.
     """
     payoffs = as_payoffs(world, utility)
-    policy = jnp.asarray(policy)
-    horizon = episode_length(world, policy, horizon)
-    visits = occupancy(world, policy, horizon=horizon)
-    value = payoffs.state @ visits.state
-    if payoffs.action is not None:
-        value = value + jnp.sum(payoffs.action * visits.action, axis=(-2, -1))
-    if payoffs.targets.shape[0]:
-        value = value + payoffs.reach @ arrival(world, policy, payoffs.targets, horizon=horizon)
-    return value
+    check_shape(world, policy)
+    with full_precision(world, policy, payoffs):
+        world, payoffs, policy = on_device(bare(world)), on_device(payoffs), jnp.asarray(policy)
+        horizon = episode_length(world, policy, horizon)
+        visits = occupancy(world, policy, horizon=horizon)
+        value = payoffs.state @ visits.state
+        if payoffs.action is not None:
+            value = value + jnp.sum(payoffs.action * visits.action, axis=(-2, -1))
+        if payoffs.targets.shape[0]:
+            value = value + payoffs.reach @ arrival(world, policy, payoffs.targets, horizon=horizon)
+        return value
 
 
 def occupancy(world: WorldModel, policy, *, horizon: int | None = None) -> Occupancy:
@@ -54,7 +61,7 @@ def occupancy(world: WorldModel, policy, *, horizon: int | None = None) -> Occup
 
     Without a horizon the visits sum to 1 / (1 - discount).
     """
-    policy = jnp.asarray(policy)
+    world, policy = on_device(bare(world)), jnp.asarray(policy)
     horizon = episode_length(world, policy, horizon)
     if horizon is None:
         system = jnp.eye(world.num_states) - world.discount * state_transition(world, policy)
@@ -79,7 +86,7 @@ def arrival(world: WorldModel, policy, targets, *, horizon: int | None = None):
 
     Read as a chance: of reaching the set before an end that comes with probability 1 - discount at every step.
     """
-    policy = jnp.asarray(policy)
+    world, policy, targets = on_device(bare(world)), jnp.asarray(policy), on_device(targets)
     horizon = episode_length(world, policy, horizon)
     if horizon is None:
         step = world.discount * state_transition(world, policy)
@@ -101,6 +108,31 @@ def arrival(world: WorldModel, policy, targets, *, horizon: int | None = None):
     carry = (start, jnp.ones((), start.dtype), jnp.zeros(targets.shape[0], start.dtype))
     (absent, weight, total), _ = jax.lax.scan(advance, carry, _rows(policy, horizon))
     return total + weight * jnp.sum(absent * targets, -1)
+
+
+def on_device(tree):
+    """Host arrays of `tree` as JAX arrays in the precision of the moment.
+
+    They are copied first: JAX remembers a host array that it met in a trace in the precision it had then, and would
+    mix the two.
+    """
+    return jax.tree.map(lambda x: jnp.asarray(x.copy()) if isinstance(x, np.ndarray) else x, tree)
+
+
+def full_precision(*inputs):
+    """Float64 for the time being where all `inputs` are concrete; what is being transformed keeps its precision."""
+    leaves = [*jax.tree.leaves(inputs), jnp.zeros(())]
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
+    return contextlib.nullcontext() if traced else jax.enable_x64(True)
+
+
+def check_shape(world: WorldModel, policy) -> None:
+    """Raise InputError unless `policy` is `[S, A]` or `[H, S, A]`."""
+    shape = (world.num_states, world.num_actions)
+    if jnp.ndim(policy) not in (2, 3) or jnp.shape(policy)[-2:] != shape:
+        raise InputError(
+            f"policy has shape {jnp.shape(policy)}, not [states, actions] = {shape} (or [steps, states, actions])"
+        )
 
 
 def state_transition(world: WorldModel, policy):

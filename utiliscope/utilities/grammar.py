@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from utiliscope.errors import InputError, listed
-from utiliscope.world.model import WorldModel
+from utiliscope.world.model import WorldModel, check_world
 
 from .candidates import Candidates, sorted_candidates
 from .code import form_bits, program_bits
@@ -34,6 +34,7 @@ class Grammar:
     states: bool | None = None
 
     def __post_init__(self):
+        check_world(self.world)
         if np.ndim(self.world.transition) != 3:
             raise InputError(f"a grammar is for one world, not a stack of shape {np.shape(self.world.initial)[:-1]}")
         if self.states is None:

@@ -113,6 +113,13 @@ def world_model(
     )
 
 
+def check_world(world) -> None:
+    """Raise InputError for anything but a `WorldModel`."""
+    if not isinstance(world, WorldModel):
+        shown = repr(world) if isinstance(world, str) else f"a {type(world).__name__}"
+        raise InputError(f"world is {shown}, not a WorldModel; read a file with read_world(path)")
+
+
 def bare(world: WorldModel) -> WorldModel:
     """`world` without features and names: what values depend on, so that compiled code serves every such world."""
     return dataclasses.replace(world, features={}, xy=None, state_names=(), action_names=())
