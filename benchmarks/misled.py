@@ -15,7 +15,7 @@ from boltzmann import boltzmann_posterior
 from utiliscope.data.make import RECORDINGS, agent_policy, make_world, record
 
 import utiliscope as us
-from utiliscope.posterior import ConvergenceWarning
+from utiliscope.diagnostics import ConvergenceWarning
 
 COLUMNS = ["episode", "t", "state", "action", "next_state"]
 

@@ -33,7 +33,7 @@ from utiliscope.data import path
 
 import utiliscope as us
 from utiliscope import plots
-from utiliscope.posterior import ConvergenceWarning
+from utiliscope.diagnostics import ConvergenceWarning
 
 # %matplotlib inline
 warnings.filterwarnings("ignore", message="IProgress not found")

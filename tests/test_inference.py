@@ -13,10 +13,11 @@ from numpyro import distributions as dist
 
 import utiliscope as us
 from utiliscope.achievement import achieved_values, episode_utilities, started_world
+from utiliscope.diagnostics import ConvergenceWarning
 from utiliscope.inference import _sum_out
 from utiliscope.laws import log_intelligence_weight
 from utiliscope.payoffs import as_payoffs, stack_payoffs
-from utiliscope.posterior import ConvergenceWarning, load_posterior, save_posterior
+from utiliscope.posterior import load_posterior, save_posterior
 from utiliscope.programs import load_program
 
 AVAILABLE = np.array([[True, True, True], [True, True, False], [True, False, True]])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from utiliscope.diagnostics import convergence
 from utiliscope.plots import (
-    convergence,
     plot_diagnostics,
     plot_recording,
     plot_tradeoff,

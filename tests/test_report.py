@@ -102,7 +102,7 @@ def test_convergence_is_a_verdict():
     tree["posterior"].attrs.update(max_rhat=1.2, min_ess=30.0, num_divergences=4)
     verdict, converged = diagnosis(tree)
     assert not converged
-    for part in ("Not converged", "1.200", "30", "4 draws diverged", "Run longer"):
+    for part in ("Not converged", "1.200", "30", "4 draws diverged", "run longer"):
         assert part in verdict
     assert any("Not to be relied on yet" in sentence for sentence in answer(tree)[0])
     assert diagnosis(posterior_of(sampled=False)) == ("No sampler ran: the posterior was summed exactly.", True)

@@ -5,12 +5,12 @@ Figures belong to nobody: no pyplot, no global state, the same in a notebook, a 
 
 import re
 
-import arviz as az
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from .diagnostics import LEAST_ESS, MOST_RHAT, convergence
 from .posterior import utility_table
 from .recording_plot import plot_recording as plot_recording
 
@@ -140,26 +140,11 @@ def plot_diagnostics(posterior: xr.DataTree) -> Figure:
     energy.set_title(f"Energy (lowest BFMI {least:.2f})", fontsize=10, loc="left")
 
     rhat, ess = convergence(posterior)
-    _numbers(rhat_axes, rhat[np.isfinite(rhat)], 1.01, "R-hat", "above")
-    _numbers(ess_axes, ess[np.isfinite(ess)], 400.0, "effective sample size", "below")
+    _numbers(rhat_axes, rhat[np.isfinite(rhat)], MOST_RHAT, "R-hat", "above")
+    _numbers(ess_axes, ess[np.isfinite(ess)], float(LEAST_ESS), "effective sample size", "below")
     for axes in (trace, energy, rhat_axes, ess_axes):
         _plain(axes)
     return figure
-
-
-def convergence(posterior: xr.DataTree) -> tuple[np.ndarray, np.ndarray]:
-    """R-hat and effective sample size of every scalar of the posterior that varies; R-hat is NaN for one chain."""
-    rhat, ess = [np.zeros(0)], [np.zeros(0)]
-    for name, values in posterior["posterior"].dataset.items():
-        if name == "utility_index" or values.dtype.kind != "f":
-            continue
-        flat = values.values.reshape(*values.shape[:2], -1)
-        flat = flat[:, :, (flat.std((0, 1)) > 1e-12) & np.isfinite(flat).all((0, 1))]
-        if flat.shape[-1] == 0 or flat.shape[0] * flat.shape[1] < 8:
-            continue
-        rhat.append(np.atleast_1d(az.rhat(flat)) if flat.shape[0] > 1 else np.full(flat.shape[-1], np.nan))
-        ess.append(np.atleast_1d(az.ess(flat)))
-    return np.concatenate(rhat), np.concatenate(ess)
 
 
 def _title(name: str) -> str:

@@ -1,6 +1,5 @@
 """The posterior as an ArviZ DataTree with named dimensions, and the utility table read off it."""
 
-import warnings
 from pathlib import Path
 
 import arviz as az
@@ -9,14 +8,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from .diagnostics import diagnose, warn_of
 from .errors import InputError
 
 # Log likelihoods of single decisions are kept up to this many numbers (160 MB); beyond, one for each episode.
 _MOST_LOG_LIKELIHOODS = 20_000_000
-
-
-class ConvergenceWarning(UserWarning):
-    """The chains disagree, move too little or diverge: the posterior is not to be believed yet."""
 
 
 def assemble(key, samples, stats, *, behaviour, world, candidates, tails, law, attributes) -> xr.DataTree:
@@ -61,10 +57,10 @@ def assemble(key, samples, stats, *, behaviour, world, candidates, tails, law, a
         },
         dims=_DIMS,
     )
-    diagnostics = _diagnose(tree) if stats else {}
+    diagnostics = diagnose(tree) if stats else {}
     tree["posterior"].attrs.update(attributes | diagnostics)
     tree["constant_data"].attrs.update(discount=float(world.discount), horizon=world.horizon or 0)
-    _warn(diagnostics)
+    warn_of(diagnostics, stacklevel=4)
     return tree
 
 
@@ -142,44 +138,6 @@ def _share_beyond(tails, bits):
     end = -np.asarray(tails.log2_prob)[:, -1]
     open_end = ~np.asarray(tails.complete) & ~np.asarray(tails.constant())
     return np.where(open_end, (bits >= end).mean((0, 1)), 0.0)
-
-
-def _diagnose(tree) -> dict:
-    """The worst R-hat and effective sample size over policies and utilities, and the number of divergences."""
-    worst = {"max_rhat": 1.0, "min_ess": np.inf}
-    if tree["posterior"].sizes["chain"] * tree["posterior"].sizes["draw"] < 8:
-        return {}
-    for name, values in tree["posterior"].dataset.items():
-        if name == "utility_index" or not np.issubdtype(values.dtype, np.floating):
-            continue
-        # One row for each scalar; those that never change say nothing about mixing.
-        flat = values.values.reshape(*values.shape[:2], -1)
-        flat = flat[:, :, flat.std((0, 1)) > 1e-12]
-        if not flat.shape[-1]:
-            continue
-        # A chain that stands still has no R-hat: the worst there is.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rhat = az.rhat(flat) if flat.shape[0] > 1 else np.ones(1)
-            ess = az.ess(flat)
-        worst["max_rhat"] = max(worst["max_rhat"], float(np.max(np.nan_to_num(rhat, nan=np.inf, posinf=np.inf))))
-        worst["min_ess"] = min(worst["min_ess"], float(np.min(np.nan_to_num(ess, nan=0.0))))
-    worst["num_divergences"] = int(tree["sample_stats"]["diverging"].sum()) if "sample_stats" in tree else 0
-    return worst
-
-
-def _warn(diagnostics):
-    problems = []
-    if diagnostics.get("max_rhat", 1.0) > 1.01:
-        problems.append(f"R-hat is up to {diagnostics['max_rhat']:.3f} (should be below 1.01)")
-    if diagnostics.get("min_ess", np.inf) < 400:
-        problems.append(f"the effective sample size is down to {diagnostics['min_ess']:.0f} (should be above 400)")
-    if diagnostics.get("num_divergences", 0):
-        problems.append(f"{diagnostics['num_divergences']} draws diverged")
-    if problems:
-        advice = "run longer: num_warmup, num_samples"
-        warnings.warn(
-            f"the sampler has not converged: {'; '.join(problems)}; {advice}", ConvergenceWarning, stacklevel=4
-        )
 
 
 def utility_table(posterior: xr.DataTree) -> pd.DataFrame:

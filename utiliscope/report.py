@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from PIL import Image
 
+from .diagnostics import advice, problems
 from .errors import InputError, listed
 from .plots import plot_diagnostics, plot_recording, plot_tradeoff, plot_utilities
 from .posterior import utility_table
@@ -24,7 +25,6 @@ _DPI = 150
 _PACKAGES = ("utiliscope", "jax", "numpyro", "arviz")
 
 # The thresholds that ArviZ recommends, and that `fit` warns by.
-_MOST_RHAT, _LEAST_ESS = 1.01, 400
 
 
 def write_report(posterior: xr.DataTree, path) -> None:
@@ -145,17 +145,9 @@ def diagnosis(posterior: xr.DataTree) -> tuple[str, bool]:
     if "min_ess" not in attributes:
         return "Too few draws to tell whether the sampler converged; run longer.", False
     rhat, ess = float(attributes["max_rhat"]), float(attributes["min_ess"])
-    diverged = int(attributes.get("num_divergences", 0))
     chains = posterior["posterior"].sizes["chain"]
-    problems = []
-    if rhat > _MOST_RHAT:
-        problems.append(f"R-hat is up to {rhat:.3f} and should be below {_MOST_RHAT}")
-    if ess < _LEAST_ESS:
-        problems.append(f"the effective sample size is down to {ess:.0f} and should be above {_LEAST_ESS}")
-    if diverged:
-        problems.append(f"{diverged} draws diverged")
-    if problems:
-        return f"Not converged: {'; '.join(problems)}. Run longer: more warm-up and more samples.", False
+    if found := problems(attributes):
+        return f"Not converged: {'; '.join(found)}; {advice(attributes)}.", False
     least = f", effective sample size at least {ess:.0f}" if math.isfinite(ess) else ""
     between = f"R-hat at most {rhat:.3f}" if chains > 1 else "one chain, so R-hat is not known"
     return f"Converged: {between}{least}, no divergences.", True

@@ -1,0 +1,77 @@
+"""Whether to believe a run of the sampler: R-hat, effective sample size, divergences, and what is wrong with them."""
+
+import warnings
+
+import arviz as az
+import numpy as np
+import xarray as xr
+
+MOST_RHAT, LEAST_ESS = 1.01, 400  # Vehtari et al. (2021)
+
+
+class ConvergenceWarning(UserWarning):
+    """The chains disagree, move too little or diverge: the posterior is not to be believed yet."""
+
+
+def convergence(posterior: xr.DataTree) -> tuple[np.ndarray, np.ndarray]:
+    """R-hat and effective sample size of every scalar of the posterior that varies; R-hat is NaN for one chain.
+
+    A chain that stands still has no R-hat: it counts as infinite, and its effective sample size as 0.
+    """
+    rhat, ess = [np.zeros(0)], [np.zeros(0)]
+    for name, values in posterior["posterior"].dataset.items():
+        if name == "utility_index" or values.dtype.kind != "f":
+            continue
+        flat = values.values.reshape(*values.shape[:2], -1)
+        with np.errstate(invalid="ignore"):
+            flat = flat[:, :, (flat.std((0, 1)) > 1e-12) & np.isfinite(flat).all((0, 1))]
+        if flat.shape[-1] == 0 or flat.shape[0] * flat.shape[1] < 8:
+            continue
+        with np.errstate(divide="ignore", invalid="ignore"):
+            several = flat.shape[0] > 1
+            rhat.append(np.nan_to_num(az.rhat(flat), nan=np.inf) if several else np.full(flat.shape[-1], np.nan))
+            ess.append(np.nan_to_num(az.ess(flat), nan=0.0))
+    return np.concatenate([np.atleast_1d(x) for x in rhat]), np.concatenate([np.atleast_1d(x) for x in ess])
+
+
+def diagnose(posterior: xr.DataTree) -> dict:
+    """The worst R-hat (`max_rhat`), the least effective sample size (`min_ess`) and the number of divergences.
+
+    Empty if there are too few draws to tell.
+    """
+    draws = posterior["posterior"]
+    if draws.sizes["chain"] * draws.sizes["draw"] < 8:
+        return {}
+    rhat, ess = convergence(posterior)
+    rhat = rhat[~np.isnan(rhat)]
+    return {
+        "max_rhat": float(rhat.max(initial=1.0)),
+        "min_ess": float(ess.min(initial=np.inf)),
+        "num_divergences": int(posterior["sample_stats"]["diverging"].sum()),
+    }
+
+
+def problems(diagnostics: dict) -> list[str]:
+    """What is wrong with the numbers of `diagnose`, in words; nothing if all is well."""
+    found = []
+    if diagnostics.get("max_rhat", 1.0) > MOST_RHAT:
+        found.append(f"R-hat is up to {diagnostics['max_rhat']:.3f} (should be below {MOST_RHAT})")
+    if diagnostics.get("min_ess", np.inf) < LEAST_ESS:
+        found.append(f"the effective sample size is down to {diagnostics['min_ess']:.0f} (should be above {LEAST_ESS})")
+    if diagnostics.get("num_divergences", 0):
+        found.append(f"{diagnostics['num_divergences']} draws diverged")
+    return found
+
+
+def advice(diagnostics: dict) -> str:
+    """What to do about them."""
+    if diagnostics.get("num_divergences", 0):
+        return "run longer (num_warmup, num_samples); if divergences stay, look at the pairs of sites where they gather"
+    return "run longer: num_warmup, num_samples"
+
+
+def warn_of(diagnostics: dict, *, stacklevel: int) -> None:
+    """A ConvergenceWarning if there is anything wrong."""
+    if found := problems(diagnostics):
+        message = f"the sampler has not converged: {'; '.join(found)}; {advice(diagnostics)}"
+        warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel + 1)
