@@ -1,9 +1,6 @@
 """The command line: parses, calls, prints. Heavy imports wait inside the commands, so that --help is quick."""
 
 import contextlib
-import os
-import shutil
-import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import InputError
+from .outputs import output_folder, together
 from .terminal import print_table, reporting
 
 app = typer.Typer(
@@ -79,7 +77,7 @@ def fit(
     tail_bits: Annotated[float, typer.Option(help="How many bits the value tails go up to.")] = 200.0,
 ) -> None:
     """Fit a posterior over utilities to a recording; writes posterior.nc, utilities.csv and report.html."""
-    with reporting() as run, _folder(out) as run.clean_up:
+    with reporting() as run, output_folder(out) as run.clean_up:
         run.say("starting")
         prior = _random_policies(random_policies)
         behaviour, model = _recording(run, steps, world, discount, horizon, layout, where)
@@ -174,7 +172,7 @@ def report(
 @app.command()
 def demo(out: Out, seed: Seed = 0) -> None:
     """Fit a recording that comes with utiliscope: what was the courier after?"""
-    with reporting() as run, _folder(out) as run.clean_up:
+    with reporting() as run, output_folder(out) as run.clean_up:
         from importlib import resources
 
         data = resources.files("utiliscope.data")
@@ -194,40 +192,6 @@ def demo(out: Out, seed: Seed = 0) -> None:
 def main() -> None:
     """Entry point of `utiliscope`."""
     app()
-
-
-@contextlib.contextmanager
-def _folder(out: Path):
-    """`out`, made and tried before the work begins; what was made goes away again if the run fails.
-
-    Yields what takes it back.
-    """
-    made = []
-    try:
-        for folder in [*reversed(out.parents), out]:
-            if not folder.exists():
-                folder.mkdir()
-                made.append(folder)
-        if not out.is_dir():
-            raise NotADirectoryError(0, "it is a file")
-        tempfile.TemporaryFile(dir=out).close()
-    except OSError as error:
-        _remove(made)
-        raise InputError(
-            f"{out} cannot be written: {error.strerror or error}; choose another folder with --out"
-        ) from None
-    try:
-        yield lambda: _remove(made)
-    except BaseException:
-        _remove(made)
-        raise
-
-
-def _remove(made):
-    """Empty folders of `made`, the last first."""
-    for folder in reversed(made):
-        with contextlib.suppress(OSError):
-            folder.rmdir()
 
 
 def _recording(run, steps, world, discount=None, horizon=None, layout=None, where=None):
@@ -325,29 +289,13 @@ def _fit_into(run, out, behaviour, model, *, max_bits, states, beta, **settings)
     )
     run.say("drawing the report")
     table = utility_table(posterior)
-    with _together(out, run) as folder:
+    with together(out, _FILES, run) as folder:
         save_posterior(posterior, folder / _FILES[0])
         table.to_csv(folder / _FILES[1], index=False)
         write_report(posterior, folder / _FILES[2])
     run.done()
     print_table(table)
     print(f"report: {out / _FILES[2]}")
-
-
-@contextlib.contextmanager
-def _together(out, run):
-    """A folder whose files move into `out` once all of them are there."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".utiliscope-", dir=out))
-        made, run.clean_up = run.clean_up, lambda: (shutil.rmtree(folder, ignore_errors=True), made())
-        try:
-            yield folder
-            for name in _FILES:
-                os.replace(folder / name, out / name)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror or error}; see that it has room") from None
 
 
 def _stated_utility(world: Path) -> str:

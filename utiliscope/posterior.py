@@ -60,7 +60,7 @@ def assemble(key, samples, stats, *, behaviour, world, candidates, tails, law, a
     diagnostics = diagnose(tree) if stats else {}
     tree["posterior"].attrs.update(attributes | diagnostics)
     tree["constant_data"].attrs.update(discount=float(world.discount), horizon=world.horizon or 0)
-    warn_of(diagnostics, stacklevel=4)
+    warn_of(diagnostics, stacklevel=3)
     return tree
 
 

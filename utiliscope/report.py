@@ -3,9 +3,7 @@
 import base64
 import io
 import math
-import os
 import re
-import secrets
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -16,7 +14,8 @@ from markupsafe import Markup, escape
 from PIL import Image
 
 from .diagnostics import advice, problems
-from .errors import InputError, listed
+from .errors import listed
+from .outputs import written_whole
 from .plots import plot_diagnostics, plot_recording, plot_tradeoff, plot_utilities
 from .posterior import utility_table
 
@@ -24,24 +23,13 @@ _MOST_ROWS = 20
 _DPI = 150
 _PACKAGES = ("utiliscope", "jax", "numpyro", "arviz")
 
-# The thresholds that ArviZ recommends, and that `fit` warns by.
-
 
 def write_report(posterior: xr.DataTree, path) -> None:
     """Write what `fit` found as one self-contained HTML file; it appears whole or not at all."""
     path = Path(path)
     text = report_html(posterior)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        try:
-            partial.write_text(text, encoding="utf-8")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written: {error.strerror or error}; name a file in a folder that exists and is yours"
-        ) from None
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def report_html(posterior: xr.DataTree) -> str:

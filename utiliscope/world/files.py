@@ -2,15 +2,14 @@
 
 import gzip
 import json
-import os
 import pathlib
-import secrets
 import zipfile
 import zlib
 
 import numpy as np
 
 from utiliscope.errors import InputError, listed
+from utiliscope.outputs import written_whole
 
 from .annotations import annotated_features, annotated_xy, short_names
 from .model import WorldModel, world_model
@@ -69,21 +68,11 @@ def write_world(world: WorldModel, path) -> None:
     else:
         text = json.dumps(entries, default=lambda array: array.tolist()).encode()
 
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        try:
-            with open(partial, "wb") as file:
-                if suffix == ".npz":
-                    np.savez_compressed(file, **entries)
-                else:
-                    file.write(gzip.compress(text, mtime=0) if suffix == ".json.gz" else text)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written: {error.strerror or error}; name a file in a folder that exists and is yours"
-        ) from None
+    with written_whole(path) as partial, open(partial, "wb") as file:
+        if suffix == ".npz":
+            np.savez_compressed(file, **entries)
+        else:
+            file.write(gzip.compress(text, mtime=0) if suffix == ".json.gz" else text)
 
 
 def _suffix(path) -> str:
