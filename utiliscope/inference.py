@@ -198,7 +198,8 @@ def _sum_out(key, program, arguments, settings, num_samples, num_chains, say):
         return log_joint, trace["operator"]["fn"].log_factor, trace["intelligence"]["value"]
 
     over_cells = jax.vmap(jax.vmap(joint, (None, 0)), (0, None))
-    log_joint, factor, bits = jax.jit(over_cells)(jnp.arange(len(arguments[2])), jnp.arange(cells))
+    # Not compiled: one pass over few cells, and many recordings may follow one another.
+    log_joint, factor, bits = over_cells(jnp.arange(len(arguments[2])), jnp.arange(cells))
     log_prob = jax.nn.log_softmax(logsumexp(log_joint, axis=1))
     probability = jnp.exp(log_prob)[:, None]
     chance = probability * jax.nn.softmax(log_joint, axis=1)
