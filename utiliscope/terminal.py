@@ -141,5 +141,5 @@ def print_table(table, most: int = 10) -> None:
     console = Console(highlight=False, markup=False)
     console.print(shown)
     if len(table) > most:
-        rest = table["probability"].iloc[most:].sum()
-        console.print(f"and {len(table) - most} others, together {rest:.3f}")
+        rest = table["probability"].iloc[most:]
+        console.print(f"and {len(rest)} other{'s' * (len(rest) > 1)}, together {rest.sum():.3f}")
