@@ -378,7 +378,7 @@ def test_the_same_key_gives_the_same_number():
 
 def test_values_apart_by_rounding_tie():
     world = bandit(4)
-    utility = np.array([[1.0, 1.0 + 1e-12, 1.0 - 1e-12, 0.0]])
+    utility = np.array([[1.0, 1.0 + 1e-15, 1.0 - 1e-15, 0.0]])
     for arm in range(3):
         assert bits(world, np.eye(4)[[arm]], utility).value == pytest.approx(math.log2(4 / 3))
     apart = np.array([[1.0, 1.0 + 1e-7, 1.0 - 1e-7, 0.0]])

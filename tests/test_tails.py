@@ -12,10 +12,12 @@ import scipy.stats
 import utiliscope as us
 from utiliscope import tails
 from utiliscope.cache import cache_folder
+from utiliscope.curves import curve_of_levels
 from utiliscope.payoffs import as_payoffs, stack_payoffs
 from utiliscope.planning import chains, value_range
-from utiliscope.splitting import Particles, Populations, plain_mover, row_mover, world_links
+from utiliscope.splitting import Run
 from utiliscope.tails import ValueTail
+from utiliscope.traced_splitting import Particles, plain_mover, row_mover, world_links
 
 KEY = jax.random.key(0)
 AVAILABLE = np.array([[True, True, True], [True, True, False], [True, False, True], [False, True, False]])
@@ -85,7 +87,8 @@ def enumerated_sequences(world, payoffs, horizon):
 def assert_follows(tail, values, chances=None, *, num_particles=512):
     """The whole curve: at every value, within five reported standard errors; exact at its lower end."""
     chances = np.full(len(values), 1 / len(values)) if chances is None else chances
-    checked = np.unique(np.round(values, 12))
+    rising = np.sort(values)
+    checked = rising[np.concatenate([[True], np.diff(rising) > 1e-9 * np.ptp(values)])]
     exact = np.array([-np.log2(chances[values >= value - 1e-9 * np.ptp(values)].sum()) for value in checked])
     bits = np.asarray(jax.vmap(tail.bits)(checked))
     errors = np.asarray(jax.vmap(tail.std_error)(checked))
@@ -274,14 +277,13 @@ def statistics(policies, world, payoffs):
 
 
 def repeated(world, utility, value, exact, *, repeats, num_particles, policy_prior):
-    """z-scores of the probability against the truth, and spread of bits over the error reported."""
+    """z-scores of the bits against the truth, and their spread over the error reported."""
     found = []
     for key in jax.random.split(jax.random.key(5), repeats):
         tail = us.value_tail(key, world, utility, policy_prior=policy_prior, num_particles=num_particles)
         found.append((float(tail.bits(value)), float(tail.std_error(value))))
     bits, errors = np.array(found).T
-    share = 2.0 ** (exact - bits)
-    bias = (share.mean() - 1) / (share.std(ddof=1) / math.sqrt(repeats))
+    bias = (bits.mean() - exact) / (bits.std(ddof=1) / math.sqrt(repeats))
     return bias, bits.std(ddof=1) / math.sqrt(np.mean(errors**2)), bits, errors
 
 
@@ -432,14 +434,14 @@ def computed(monkeypatch):
     """Counts the computations, and makes them fast."""
     calls = []
 
-    def splitter(*settings):
-        def run(*arguments):
-            calls.append(arguments)
-            return Populations(np.arange(8.0)[None], np.zeros(1, int), np.array(1), None)
+    def curves(world, policy_prior, *settings):
+        def curve(key, payoffs, tolerance, best):
+            calls.append(payoffs)
+            return curve_of_levels(Run([np.arange(8.0)], [0], 8), tolerance, best, policy_prior.atomic)
 
-        return run
+        return curve
 
-    monkeypatch.setattr(tails, "_splitter", splitter)
+    monkeypatch.setattr(tails, "curves", curves)
     return calls
 
 

@@ -9,6 +9,7 @@ from .behaviour import Behaviour
 from .errors import InputError, listed
 from .payoffs import Payoffs
 from .world.model import WorldModel, absorbing_states, is_deterministic
+from .world.possible import PossibleWorlds, World
 
 
 def episode_utilities(behaviour: Behaviour, world: WorldModel, payoffs: Payoffs) -> np.ndarray:
@@ -90,7 +91,15 @@ def achieved_values(behaviour: Behaviour, world: WorldModel, payoffs: Payoffs) -
     return utilities.mean(0), np.sqrt(variance / number)
 
 
-def started_world(behaviour: Behaviour, world: WorldModel) -> WorldModel:
-    """`world` with the starts of the recorded episodes as its initial distribution."""
+def started_world(behaviour: Behaviour, world: World) -> WorldModel:
+    """`world` with the starts of the recorded episodes as its initial distribution.
+
+    Raises InputError for `PossibleWorlds`: what was achieved was achieved in one world.
+    """
+    if isinstance(world, PossibleWorlds):
+        raise InputError(
+            "the achieved reading counts what episodes were worth in the one world where they happened; give that "
+            "world, or take reading='policy' for what the agent's choices are worth in all possible worlds"
+        )
     starts = np.bincount([states[0] for _, states, _ in behaviour.episodes()], minlength=world.num_states)
     return dataclasses.replace(world, initial=starts / starts.sum())

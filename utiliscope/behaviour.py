@@ -7,7 +7,9 @@ import pandas as pd
 
 from .errors import InputError, listed
 from .recordings import MISSING_WORDS, recorded_rows
-from .world.model import WorldModel, check_world
+from .world.model import check_world
+from .world.possible import World, mean_world
+from .world.transition import chance_of, likeliest
 
 _COLUMNS = ["episode", "t", "state", "action", "next_state"]
 _ROUNDING = 1e-6  # of probabilities, as in world_model
@@ -68,7 +70,7 @@ class Behaviour:
             yield episode[start], np.concatenate([state[start:stop], last[last >= 0]]), action[start:stop]
 
 
-def check_fits(behaviour: Behaviour, world: WorldModel) -> None:
+def check_fits(behaviour: Behaviour, world: World) -> None:
     """Raise InputError if `behaviour` was read for a world of another size."""
     recorded = (behaviour.num_states, behaviour.num_actions)
     size = (world.num_states, world.num_actions)
@@ -79,7 +81,7 @@ def check_fits(behaviour: Behaviour, world: WorldModel) -> None:
         )
 
 
-def read_behaviour(source, world: WorldModel) -> Behaviour:
+def read_behaviour(source, world: World) -> Behaviour:
     """Recorded decisions, checked against `world`.
 
     source: a .csv, .csv.gz, .parquet or .jsonl file, a DataFrame, a Minari dataset or the id of a local one. One row
@@ -91,7 +93,7 @@ def read_behaviour(source, world: WorldModel) -> Behaviour:
     where only one next state is possible; else it is -1.
 
     Raises InputError for missing columns or values, unknown states or actions, actions that are not available,
-    gaps and repetitions in t, and moves that the world cannot make.
+    gaps and repetitions in t, and moves that the world cannot make (of `PossibleWorlds`: that none of them can).
     """
     check_world(world)
     table, name = recorded_rows(source)
@@ -134,7 +136,7 @@ def _checked(numbered, table, world) -> Behaviour:
     episode, t, state, action, next_state = (numbered[name].to_numpy() for name in _COLUMNS)
     state_names = world.state_names or tuple(map(str, range(world.num_states)))
     action_names = world.action_names or tuple(map(str, range(world.num_actions)))
-    transition = np.asarray(world.transition)
+    transition = mean_world(world).transition
 
     follows = np.append(episode[1:] == episode[:-1], False)  # whether the next row is of the same episode
     step = np.append(t[1:] - t[:-1], 1)
@@ -163,11 +165,12 @@ def _checked(numbered, table, world) -> Behaviour:
         table,
         rows,
     )
-    only = np.where(transition.max(-1) >= 1 - _ROUNDING, transition.argmax(-1), -1)
+    likely, chance = likeliest(transition)
+    only = np.where(chance >= 1 - _ROUNDING, likely, -1)
     next_state = np.where(next_state >= 0, next_state, np.where(follows, following, only[state, action]))
     _refuse(
         "moves that the world cannot make",
-        (next_state >= 0) & ~(transition[state, action, next_state] > 0),
+        (next_state >= 0) & ~(chance_of(transition, state, action, next_state) > 0),
         lambda i: f"{action_names[action[i]]} from {state_names[state[i]]} to {state_names[next_state[i]]}",
         "Check that the recording belongs to this world",
         table,

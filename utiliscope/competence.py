@@ -16,7 +16,7 @@ from .row_dirichlet import dirichlet_rows
 from .sequences import comparison_world
 from .tails import ValueTail, value_tail
 from .values import expected_utility
-from .world.model import WorldModel
+from .world.possible import World
 
 # Policies are evaluated in batches of this many, which bounds memory at this many [S, S] systems.
 _BATCH = 50
@@ -39,7 +39,7 @@ class Competence(NamedTuple):
 def behaviour_intelligence(
     key,
     behaviour: Behaviour,
-    world: WorldModel,
+    world: World,
     utility,
     *,
     policy_prior=Dirichlet(1.0),
@@ -55,7 +55,8 @@ def behaviour_intelligence(
     Dirichlet rows with concentration + counts (that of `policy_prior` if it has one, else 1), and averages g over
     them. "achieved" takes the mean utility of the episodes against random policies from the same starts: g of that
     mean, where `fit` weighs its error by how rare values are.
-    policy_prior: the random policies. num_particles: of the value tail.
+    world: one, or `PossibleWorlds` ("policy" only). policy_prior: the random policies. num_particles: of the value
+    tail.
 
     `estimate.is_lower_bound` says that part of it lies beyond the end of the value tail. `key` is consumed.
     """

@@ -26,7 +26,8 @@ from .programs import load_program
 from .sequences import comparison_world
 from .tails import value_tail
 from .utilities import Candidates, Grammar
-from .world.model import WorldModel, check_world
+from .world.model import check_world
+from .world.possible import World, mean_world
 
 # What NUTS records of each draw, by ArviZ's names.
 _STATS = {
@@ -40,7 +41,7 @@ _STATS = {
 
 def fit(
     behaviour,
-    world: WorldModel,
+    world: World,
     *,
     program: str | Callable = "candidates",
     candidates: Candidates | None = None,
@@ -58,8 +59,9 @@ def fit(
 ):
     """Posterior over what recorded behaviour is trying to achieve, as an ArviZ DataTree.
 
-    behaviour: what `read_behaviour` returns or takes. candidates: utilities and their code lengths; by default all
-    that `Grammar(world)` has up to 12 bits.
+    behaviour: what `read_behaviour` returns or takes. world: one, or `PossibleWorlds`, averaged before policies are
+    compared ("policy" only; their mean is kept for pictures).
+    candidates: utilities and their code lengths; by default all that `Grammar(world)` has up to 12 bits.
     program: "candidates", a NumPyro function with the same arguments, or "FILE.py:FUNCTION".
     policy_prior: random policies, both the measure of bits and the prior of the operator's policy.
     reading: "policy" infers a policy over states, by NUTS; "achieved" takes the mean utility of whole episodes
@@ -132,7 +134,7 @@ def fit(
             samples,
             stats,
             behaviour=behaviour,
-            world=world,
+            world=mean_world(world),
             candidates=candidates,
             tails=tails,
             law=law,

@@ -1,26 +1,38 @@
 """The best policy for a utility, and the range of values that can be reached, by policy iteration in float64."""
 
+import dataclasses
 import itertools
 
 import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
 
 from .errors import InputError
 from .payoffs import Payoffs, as_payoffs
-from .world.model import WorldModel
+from .shared_policies import shared_policy
+from .world.possible import PossibleWorlds, World, mean_world, weighted_worlds
+from .world.transition import SparseTransition, links, next_values, on_host
 
 _MAX_TARGETS = 8
 
 # Values closer than this share of their range are ties.
-TIE_TOLERANCE = 1e-9
-_ROUNDING = 1e-13  # of a solve, relative to the absolute values that it adds up
+TIE_TOLERANCE = 1e-12
+_ROUNDING = 1e-14  # of a step, relative to the absolute values that a solve adds up
+
+_FEW_STATES, _FEW_SUCCESSORS = 300, 10
+_MOST_INVERTED = 2000  # states of a sparse world whose inverses are worth their memory
 
 
-def optimal_policy(world: WorldModel, utility) -> np.ndarray:
+def optimal_policy(world: World, utility) -> np.ndarray:
     """A policy of greatest expected utility: `[S, A]`, deterministic; `[H, S, A]` in a world with a horizon.
 
     Exact by policy iteration (backward induction with a horizon) for payoffs a step, and for one set of states to
     be reached. Where these are mixed the best course depends on what has been reached already; then the policy is
     the best found by changing one state at a time, which may be a local optimum (with a horizon: InputError).
+
+    In `PossibleWorlds`, the best deterministic policy found by coordinate ascent, from what is best in each of them
+    and in their mean: no worse than any of these, but it may be a local optimum. A policy that mixes actions can be
+    better still, as it hedges against not knowing the world.
 
     Costs a few solves of an `[S, S]` system, for each of the 2^C sets of what may have been reached with C sets to
     reach; a mixture also C inverses for each change of the policy. Raises InputError for a stack of utilities.
@@ -31,26 +43,41 @@ def optimal_policy(world: WorldModel, utility) -> np.ndarray:
     parts = np.flatnonzero(np.asarray(payoffs.reach))
     steps = bool(np.any(payoffs.state)) or (payoffs.action is not None and bool(np.any(payoffs.action)))
     mixed = len(parts) + steps > 1
+
+    def best_in(one):
+        _, choice = _plan(one, payoffs)
+        policy = np.eye(one.num_actions)[choice]
+        return _climb(one, payoffs, policy) if mixed and one.horizon is None else policy
+
+    if isinstance(world, PossibleWorlds):
+        return shared_policy(world, payoffs, [best_in(one) for one in (*world.worlds, mean_world(world))])
     if mixed and world.horizon is not None:
         raise InputError("the best policy for a sum with `reach` in a world with a horizon needs memory; give one form")
-    _, choice = _plan(world, payoffs)
-    policy = np.eye(world.num_actions)[choice]
-    return _climb(world, payoffs, policy) if mixed else policy
+    return best_in(world)
 
 
-def value_range(world: WorldModel, utility) -> tuple[float, float]:
-    """The least and the greatest expected utility, over policies with memory of what has been reached."""
+def value_range(world: World, utility) -> tuple[float, float]:
+    """The least and the greatest expected utility, over policies with memory of what has been reached.
+
+    Of `PossibleWorlds` the weighted mean of each world's range: bounds from outside, exact where one policy is best,
+    and one worst, in all of them. What policies can reach that do not know the world is hard to find.
+    """
     payoffs = as_payoffs(world, utility)
+    if isinstance(world, PossibleWorlds):
+        ends = np.array([value_range(one, payoffs) for one in world.worlds])
+        worst, best = np.asarray(world.weights) @ ends
+        return float(worst), float(best)
     return -_plan(world, _mapped(payoffs, np.negative))[0], _plan(world, payoffs)[0]
 
 
-def tie_tolerance(world: WorldModel, utility, worst: float, best: float) -> float:
-    """The distance within which values tie: 1e-9 of their range, or what rounding does to them if that is more.
+def tie_tolerance(world: World, utility, worst: float, best: float) -> float:
+    """The distance within which values tie: 1e-12 of their range, or what rounding does to them if that is more.
 
-    Rounding is about 1e-13 of what the absolute payoffs are worth, however much of it cancels. Where this exceeds
-    best - worst, the utility is constant.
+    Rounding is about 1e-14 / (1 - discount) of what the absolute payoffs are worth, however much of it cancels (1e-14
+    of the steps with a horizon). Where this exceeds best - worst, the utility is constant.
     """
-    size = _plan(world, _mapped(as_payoffs(world, utility), np.abs))[0]
+    absolute = _mapped(as_payoffs(world, utility), np.abs)
+    size = sum(weight * _steps(one) * _plan(one, absolute)[0] for weight, one in weighted_worlds(world))
     return max(TIE_TOLERANCE * (best - worst), _ROUNDING * size)
 
 
@@ -59,8 +86,18 @@ def _mapped(payoffs, function):
     return Payoffs(function(np.asarray(payoffs.state)), action, function(np.asarray(payoffs.reach)), payoffs.targets)
 
 
+def _slim(world):
+    """`world`, kept sparse where that makes solves faster."""
+    if isinstance(world.transition, SparseTransition) or world.num_states < _FEW_STATES:
+        return world
+    successors, chance = links(world.transition)
+    few = successors.shape[1] * _FEW_SUCCESSORS < world.num_states
+    return dataclasses.replace(world, transition=SparseTransition(successors, chance)) if few else world
+
+
 def _plan(world, payoffs):
     """Best value, and the `[S]` or `[H, S]` actions to take while nothing has been reached."""
+    world = _slim(world)
     used = np.flatnonzero(np.asarray(payoffs.reach))
     if len(used) > _MAX_TARGETS:
         raise InputError(f"a utility with {len(used)} sets to reach is too many to plan for; at most {_MAX_TARGETS}")
@@ -90,27 +127,28 @@ def _plan(world, payoffs):
                 onward[:, s] = weights[new[:, s]].sum() + values[grown][:, s]
             solve = _iterate if world.horizon is None else _induct
             values[mode], choice = solve(world, state, action, arriving, onward)
+    return float(unit * (np.asarray(world.initial) @ values[()][-1]) + offset * _steps(world)), choice
+
+
+def _steps(world):
+    """What a payoff of 1 at every step is worth."""
     discount = float(world.discount)
-    steps = 1 / (1 - discount) if world.horizon is None else (discount ** np.arange(world.horizon + 1)).sum()
-    return float(unit * (np.asarray(world.initial) @ values[()][-1]) + offset * steps), choice
+    return 1 / (1 - discount) if world.horizon is None else (discount ** np.arange(world.horizon + 1)).sum()
 
 
 def _masked_q(world, action, value):
     """`[S, A]` payoff of an action and the discounted value of what follows; unavailable ones -inf."""
-    q = action + float(world.discount) * np.asarray(world.transition) @ value
+    q = action + float(world.discount) * next_values(on_host(world.transition), value)
     return np.where(world.available, q, -np.inf)
 
 
 def _iterate(world, state, action, fixed, onward):
     """Policy iteration with the values of `fixed` states given: `[1, S]` values and `[S]` actions."""
-    transition, discount = np.asarray(world.transition), float(world.discount)
     rows = np.arange(world.num_states)
     choice = np.argmax(np.where(world.available, action, -np.inf), -1)
     while True:
-        step = discount * transition[rows, choice]
-        step[fixed] = 0.0
         payoff = np.where(fixed, onward[0], state + action[rows, choice])
-        value = np.linalg.solve(np.eye(world.num_states) - step, payoff)
+        value = _evaluated(world, choice, fixed, payoff)
         q = _masked_q(world, action, value)
         best = np.argmax(q, -1)
         # A gain within rounding is none, or equal actions would take turns for ever.
@@ -119,6 +157,21 @@ def _iterate(world, state, action, fixed, onward):
         if not better.any():
             return value[None], choice
         choice = np.where(better, best, choice)
+
+
+def _evaluated(world, choice, fixed, payoff):
+    """`[S]` values where `choice` `[S]` is taken and paid `payoff` `[S]`, until a `fixed` state."""
+    rows, discount = np.arange(world.num_states), float(world.discount)
+    if isinstance(world.transition, SparseTransition):
+        successors, chance = links(world.transition)
+        step = np.where(fixed[:, None], 0.0, discount * chance[rows, choice])
+        start, place = np.nonzero(step)
+        entries = (step[start, place], (start, successors[start, place]))
+        matrix = scipy.sparse.csc_array(entries, shape=(len(rows), len(rows)))
+        return scipy.sparse.linalg.splu(scipy.sparse.eye_array(len(rows), format="csc") - matrix).solve(payoff)
+    step = discount * np.asarray(world.transition)[rows, choice]
+    step[fixed] = 0.0
+    return np.linalg.solve(np.eye(len(rows)) - step, payoff)
 
 
 def _induct(world, state, action, fixed, onward):
@@ -133,7 +186,7 @@ def _induct(world, state, action, fixed, onward):
     return np.array(values), np.array(choices[::-1])
 
 
-def chains(world: WorldModel, payoffs: Payoffs) -> tuple[np.ndarray, np.ndarray]:
+def chains(world: World, payoffs: Payoffs) -> tuple[np.ndarray, np.ndarray]:
     """One utility as a sum over Markov chains that end on arrival: `[C, S]` goes on, `[C, S, A]` payoff.
 
     Its value is  sum_c initial (I - discount diag(goes_on_c) P)^-1 r_c  with r_c the payoff under the policy.
@@ -154,7 +207,15 @@ def chains(world: WorldModel, payoffs: Payoffs) -> tuple[np.ndarray, np.ndarray]
 def _climb(world, payoffs, policy):
     """Change one state's action at a time, each time to the greatest gain, as long as there is one."""
     goes_on, paid = chains(world, payoffs)
-    transition, discount = np.asarray(world.transition), float(world.discount)
+    transition, discount = world.transition, float(world.discount)
+    if isinstance(transition, SparseTransition):
+        if world.num_states > _MOST_INVERTED:
+            raise InputError(
+                f"the best policy for a sum with `reach` takes inverses of {world.num_states} x {world.num_states} "
+                f"numbers; in sparse worlds of more than {_MOST_INVERTED} states give one form"
+            )
+        transition = on_host(transition).dense()
+    transition = np.asarray(transition)
     while True:
         step = discount * goes_on[:, :, None] * np.einsum("sa,sat->st", policy, transition)
         inverse = np.linalg.inv(np.eye(world.num_states) - step)

@@ -15,7 +15,7 @@ from jax.scipy.special import ndtri
 
 from .errors import InputError
 from .row_dirichlet import RowDirichlet, dirichlet_rows
-from .world.model import WorldModel
+from .world.possible import World
 
 
 class PolicyPrior(Protocol):
@@ -26,7 +26,7 @@ class PolicyPrior(Protocol):
 
     atomic: bool
 
-    def sample(self, key, world: WorldModel):
+    def sample(self, key, world: World):
         """A policy, `[S, A]` or `[H, S, A]`."""
 
 
@@ -37,7 +37,7 @@ class UniformDeterministic(eqx.Module):
     def atomic(self) -> bool:
         return True
 
-    def sample(self, key, world: WorldModel):
+    def sample(self, key, world: World):
         """`[S, A]`, one-hot rows."""
         return jax.vmap(_random_choice)(jax.random.split(key, world.num_states), jnp.asarray(world.available))
 
@@ -59,11 +59,11 @@ class Dirichlet(eqx.Module):
     def atomic(self) -> bool:
         return False
 
-    def sample(self, key, world: WorldModel):
+    def sample(self, key, world: World):
         """`[S, A]`, rows on the simplex of available actions."""
         return dirichlet_rows(key, self.concentration, jnp.asarray(world.available))
 
-    def distribution(self, world: WorldModel) -> RowDirichlet:
+    def distribution(self, world: World) -> RowDirichlet:
         """The prior as a NumPyro distribution over `[S, A]`, with a density that NUTS can use."""
         return RowDirichlet(self.concentration, world.available)
 
@@ -99,7 +99,12 @@ def check_prior(policy_prior) -> None:
         )
 
 
-def choice_states(world: WorldModel, reachable: np.ndarray) -> np.ndarray:
+def has_moves(policy_prior) -> bool:
+    """Whether a prior can be moved about, as value tails need it."""
+    return hasattr(policy_prior, "perturb_row") or hasattr(policy_prior, "perturb")
+
+
+def choice_states(world: World, reachable: np.ndarray) -> np.ndarray:
     """Indices of the reachable states with more than one available action: all that a policy's value depends on."""
     return np.flatnonzero((np.asarray(world.available).sum(-1) > 1) & reachable)
 

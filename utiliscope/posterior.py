@@ -10,6 +10,7 @@ import xarray as xr
 
 from .diagnostics import diagnose, warn_of
 from .errors import InputError
+from .world.transition import moves
 
 # Log likelihoods of single decisions are kept up to this many numbers (160 MB); beyond, one for each episode.
 _MOST_LOG_LIKELIHOODS = 20_000_000
@@ -87,12 +88,11 @@ _DIMS = {
 
 def _world_data(world) -> dict:
     """What a report needs of the world: starts, features, moves and where states are drawn."""
-    links = ((np.asarray(world.transition) > 0) & np.asarray(world.available)[:, :, None]).any(1)
     features = [np.asarray(values, float) for values in world.features.values()]
     data = {
         "initial": np.asarray(world.initial),
         "features": np.array(features).reshape(len(features), world.num_states),
-        "moves": np.argwhere(links),
+        "moves": moves(world.transition, world.available),
     }
     return data if world.xy is None else data | {"xy": np.asarray(world.xy)}
 

@@ -11,20 +11,22 @@ from .errors import InputError, check_whole
 from .estimate import Estimate
 from .payoffs import as_payoffs
 from .planning import tie_tolerance, value_range
-from .policies import UniformDeterministic, check_prior, choice_states
+from .policies import UniformDeterministic, check_prior, choice_states, has_moves
 from .sequences import ActionSequences, comparison_world
 from .tails import value_tail
 from .values import check_shape, expected_utility
-from .world.model import WorldModel, bare, reachable_states
+from .world.model import bare, reachable_states
+from .world.possible import World
 
 _ENUMERATE_BY_DEFAULT = 2**16
 _ENUMERATE_AT_MOST = 2**20
+_ENOUGH_HITS = 32
 _BATCH = 4096
 
 
 def intelligence(
     key,
-    world: WorldModel,
+    world: World,
     policy,
     utility,
     *,
@@ -36,13 +38,15 @@ def intelligence(
 
     .. math:: g = -\log_2 \Pr_{\pi \sim \xi}[\,V(\pi) \ge V(\text{policy})\,]
 
-    Ties count as reaching; values within 1e-9 of the range of values tie. `key` is consumed.
+    Ties count as reaching; values within 1e-12 of the range of values tie
+    (more where rounding is: `planning.tie_tolerance`). `key` is consumed.
 
     policy: `[S, A]`, or `[H, S, A]`. utility: `[S]` or `[S, A]` payoffs a step, or a utility program.
     policy_prior: the random policies; uniform over deterministic ones by default.
     method: "enumerate" all policies of a finite prior (exact; at most 2^20); "monte_carlo" from `num_particles`
     random policies, honest up to log2(num_particles) - 5 bits; "split" by the value tail with populations of
-    `num_particles`, for hundreds of bits; "auto" enumerates up to 2^16 policies and else takes Monte Carlo.
+    `num_particles`, for hundreds of bits and more (see `value_tail`); "auto" enumerates up to 2^16 policies, else takes
+    Monte Carlo, and where fewer than 32 of its policies do as well, the value tail. The estimate says which.
 
     Without a hit Monte Carlo returns a lower bound, flagged (95 %: log2(N / 3)). The value is +inf only where
     that is true: nothing in the prior does as well.
@@ -63,32 +67,34 @@ def intelligence(
             "give the world one, so that both are valued over the same steps"
         )
     with jax.enable_x64(True):
-        value = float(expected_utility(world, checked_policy(world, policy), payoffs))
+        policy = checked_policy(world, policy)
+        value = float(expected_utility(world, policy, payoffs))
         worst, best = value_range(world, payoffs)
         tolerance = tie_tolerance(world, payoffs, worst, best)
         if best - worst <= tolerance:
             return Estimate(0.0, 0.0, False)
         number = _number_of_policies(world, policy_prior)
-        if method == "auto":
-            method = "enumerate" if number <= _ENUMERATE_BY_DEFAULT else "monte_carlo"
-        if method == "enumerate":
+        if method == "enumerate" or (method == "auto" and number <= _ENUMERATE_BY_DEFAULT):
             if number > _ENUMERATE_AT_MOST:
-                count = "infinitely many" if math.isinf(number) else f"{number:.3g}"
+                known = isinstance(policy_prior, UniformDeterministic | ActionSequences)
+                count = "infinitely many" if not policy_prior.atomic else f"{number:.3g}" if known else "uncounted"
                 raise InputError(f"the prior has {count} policies; enumeration takes at most 2^20: use another method")
             values = _enumerated_values(world, policy_prior, payoffs)
             hits = float(np.mean(values >= value - tolerance))
-            return Estimate(math.inf if hits == 0 else abs(math.log2(hits)), 0.0, False)
+            return Estimate(math.inf if hits == 0 else abs(math.log2(hits)), 0.0, False, "enumerate")
         # With a density the best value itself, but nothing below it, has probability 0.
         if not policy_prior.atomic and value >= best - max(1e-3 * tolerance, 1e-14 * abs(best)):
             return Estimate(math.inf, 0.0, False)
-        if method == "monte_carlo":
+        if method != "split":
             values = _sampled_values(key, world, policy_prior, payoffs, num_particles)
-            return tail_estimate(values, value - tolerance)
+            enough = np.sum(values >= value - tolerance) >= _ENOUGH_HITS
+            if method == "monte_carlo" or enough or not has_moves(policy_prior):
+                return tail_estimate(values, value - tolerance)
         settings = dict(num_particles=num_particles, stop_at=value + tolerance, reach=1.0)
         tail = value_tail(key, world, payoffs, policy_prior=policy_prior, **settings)
         bits, error = float(tail.bits(value)), float(tail.std_error(value))
         bound = bool(tail.is_lower_bound(value))
-        return Estimate(bits, math.inf if bound else error, bound)
+        return Estimate(bits, math.inf if bound else error, bound, "split")
 
 
 def tail_estimate(values, threshold) -> Estimate:
@@ -99,12 +105,13 @@ def tail_estimate(values, threshold) -> Estimate:
     values = np.asarray(values)
     size, hits = values.size, int(np.sum(values >= threshold))
     if hits == 0:
-        return Estimate(max(math.log2(size / 3), 0.0), math.inf, True)
+        return Estimate(max(math.log2(size / 3), 0.0), math.inf, True, "monte_carlo")
     share = hits / size
-    return Estimate(abs(math.log2(share)), math.sqrt((1 - share) / hits) / math.log(2), False)
+    error = math.sqrt((1 - share) / hits) / math.log(2)
+    return Estimate(abs(math.log2(share)), error, False, "monte_carlo")
 
 
-def checked_policy(world: WorldModel, policy):
+def checked_policy(world: World, policy):
     """`policy` in float64 with rows that sum to 1, checked against the world."""
     policy = np.asarray(policy, np.float64)
     check_shape(world, policy)

@@ -10,7 +10,9 @@ import numpy as np
 from .errors import InputError, check_whole
 from .payoffs import Payoffs
 from .values import expected_utility, on_device
-from .world.model import WorldModel, is_deterministic
+from .world.model import is_deterministic
+from .world.possible import PossibleWorlds, World, weighted_worlds
+from .world.transition import likeliest
 
 
 class ActionSequences(eqx.Module):
@@ -18,7 +20,8 @@ class ActionSequences(eqx.Module):
 
     In a deterministic world with one start these are all deterministic policies with memory. As a policy it is
     `[H, S, A]`: step t takes the k-th available action of the state, k = floor(choice_t * how many there are).
-    Utilities are counted over the same `horizon`.
+    Utilities are counted over the same `horizon`. In `PossibleWorlds` the choices are the same in each, whatever they
+    lead to there.
     """
 
     horizon: int = eqx.field(static=True)
@@ -31,34 +34,35 @@ class ActionSequences(eqx.Module):
     def atomic(self) -> bool:
         return True
 
-    def sample(self, key, world: WorldModel):
+    def sample(self, key, world: World):
         """`[H, S, A]`, one-hot rows."""
         return self.policy(self.draw(key, world), world)
 
-    def policy(self, choices, world: WorldModel):
+    def policy(self, choices, world: World):
         """`[H, S, A]` policy of `[H]` choices."""
         actions = _actions(choices[:, None], world, jnp.arange(world.num_states))
         return jax.nn.one_hot(actions, world.num_actions, dtype=choices.dtype)
 
-    def draw(self, key, world: WorldModel):
+    def draw(self, key, world: World):
         """`[H]` numbers in [0, 1) that choose an action for each step."""
         return jax.random.uniform(key, (self.horizon,))
 
-    def perturb(self, key, choices, world: WorldModel):
+    def perturb(self, key, choices, world: World):
         """Another choice at one step: new choices and the log ratio of the move (0)."""
         step_key, choice_key = jax.random.split(key)
         step = jax.random.randint(step_key, (), 0, self.horizon)
         return choices.at[step].set(jax.random.uniform(choice_key)), jnp.zeros((), choices.dtype)
 
-    def value(self, choices, world: WorldModel, payoffs: Payoffs):
+    def value(self, choices, world: World, payoffs: Payoffs):
         """Utility of a sequence: along its path from each start if the world is deterministic, else by matrices."""
-        if not isinstance(world.transition, jax.core.Tracer) and is_deterministic(world):
+        known = not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(world))
+        if known and is_deterministic(world):
             return path_value(choices, world, payoffs)
         return expected_utility(world, self.policy(choices, world), payoffs)
 
 
-def comparison_world(world: WorldModel, policy_prior) -> WorldModel:
-    """`world` with the horizon over which policies are compared under `policy_prior`."""
+def comparison_world(world: World, policy_prior) -> World:
+    """`world`, or each possible world, with the horizon over which policies are compared under `policy_prior`."""
     horizon = getattr(policy_prior, "horizon", None)
     if horizon is None or horizon == world.horizon:
         return world
@@ -66,18 +70,23 @@ def comparison_world(world: WorldModel, policy_prior) -> WorldModel:
         raise InputError(
             f"the world's horizon is {world.horizon}, that of the action sequences {horizon}; make them equal"
         )
+    if isinstance(world, PossibleWorlds):
+        longer = tuple(dataclasses.replace(one, horizon=horizon) for one in world.worlds)
+        return dataclasses.replace(world, worlds=longer)
     return dataclasses.replace(world, horizon=horizon)
 
 
-def path_value(choices, world: WorldModel, payoffs: Payoffs):
+def path_value(choices, world: World, payoffs: Payoffs):
     """Utility of `[H]` choices in a deterministic world, averaged over its starts; `[U]` for a stack of payoffs.
 
-    Memory grows with the number of starts, not with S^2.
+    Of `PossibleWorlds` the starts in each. Memory grows with the number of starts, not with S^2.
     """
-    starts = np.flatnonzero(np.asarray(world.initial))
-    weight = jnp.asarray(np.asarray(world.initial)[starts])
-    discount_rate = on_device(world.discount)
-    following = jnp.asarray(np.asarray(world.transition).argmax(-1))
+    chances, worlds = zip(*weighted_worlds(world), strict=True)
+    initial = np.array([chance * np.asarray(one.initial) for chance, one in zip(chances, worlds, strict=True)])
+    place, starts = np.nonzero(initial)
+    weight, place = jnp.asarray(initial[place, starts]), jnp.asarray(place)
+    discount_rate = jnp.asarray(np.array([float(one.discount) for one in worlds]))[place]
+    following = jnp.asarray(np.array([likeliest(one.transition)[0] for one in worlds]))
     payoffs = on_device(payoffs)
 
     def step(carry, choice):
@@ -86,10 +95,10 @@ def path_value(choices, world: WorldModel, payoffs: Payoffs):
         now, absent = _paid(payoffs, states, absent)
         if payoffs.action is not None:
             now = now + payoffs.action[..., states, actions]
-        return (following[states, actions], discount * discount_rate, total + discount * now, absent), None
+        return (following[place, states, actions], discount * discount_rate, total + discount * now, absent), None
 
     total = jnp.zeros((*payoffs.state.shape[:-1], len(starts)))
-    carry = (jnp.asarray(starts), jnp.ones(()), total, jnp.ones((payoffs.targets.shape[0], len(starts)), bool))
+    carry = (jnp.asarray(starts), jnp.ones(len(starts)), total, jnp.ones((payoffs.targets.shape[0], len(starts)), bool))
     (states, discount, total, absent), _ = jax.lax.scan(step, carry, choices)
     now, _ = _paid(payoffs, states, absent)
     return (total + discount * now) @ weight

@@ -16,17 +16,17 @@ from jaxtyping import Array, Bool, Float
 from threadpoolctl import threadpool_limits
 
 from .cache import described, fingerprint, kept
+from .curve_engines import curves
+from .curves import curve_of_constant
 from .errors import InputError, check_whole
 from .payoffs import Payoffs, as_payoffs, stack_payoffs
-from .planning import chains, tie_tolerance, value_range
-from .policies import UniformDeterministic, check_prior
+from .planning import optimal_policy, tie_tolerance, value_range
+from .policies import UniformDeterministic, check_prior, has_moves
 from .sequences import comparison_world
-from .splitting import plain_mover, row_mover, split, world_links
-from .values import full_precision
-from .world.model import WorldModel, bare
+from .values import expected_utility, full_precision
+from .world.possible import PossibleWorlds, World, weighted_worlds
 
-_MAX_KNOTS = 1024
-_VERSION = 4  # of what is kept on disk
+_VERSION = 5  # of what is kept on disk
 
 
 class ValueTail(eqx.Module):
@@ -124,15 +124,15 @@ def _error(values, errors, tolerance, complete, value, atomic):
 
 def value_tail(
     key,
-    world: WorldModel,
+    world: World,
     utility,
     *,
     policy_prior=UniformDeterministic(),
     num_particles: int = 1024,
-    num_sweeps: int = 2,
+    num_sweeps: int = 1,
     reach: float | None = None,
     stop_at: float = np.inf,
-    max_bits: float = 1000.0,
+    max_bits: float = 10_000.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> ValueTail:
     """The value tail of `utility`, or of each of a stack of `Payoffs`, among policies from `policy_prior`.
@@ -152,7 +152,7 @@ def value_tail(
     without a horizon, a full evaluation for others. Memory: max_bits x N values, and N policies.
     """
     check_prior(policy_prior)
-    if not hasattr(policy_prior, "perturb_row") and not hasattr(policy_prior, "perturb"):
+    if not has_moves(policy_prior):
         raise InputError(
             f"{type(policy_prior).__name__} only samples; a value tail needs a move: `perturb_row`, "
             "or `draw`, `perturb` and `value`"
@@ -167,12 +167,13 @@ def value_tail(
     world = comparison_world(world, policy_prior)
     reach = (1.0 if policy_prior.atomic else 0.98) if reach is None else reach
     settings = (num_particles, num_sweeps, float(reach), float(stop_at), float(max_bits))
-    splitter = _splitter(world, policy_prior, *settings)
+    threads = max(1, os.cpu_count() // stack.num_utilities)
+    curve = curves(world, policy_prior, settings, threads)
 
     def one(index):
         # Contexts of precision belong to a thread.
         with jax.enable_x64(True):
-            return _one_tail(key, world, _by_itself(stack[index]), policy_prior, settings, splitter)
+            return _one_tail(key, world, _by_itself(stack[index]), policy_prior, settings, curve)
 
     tails = []
     # Utilities run side by side; threads of the linear algebra inside each would only wait for one another.
@@ -185,6 +186,16 @@ def value_tail(
     return tail[0] if single else tail
 
 
+def _what_matters(world, policy_prior):
+    """Arrays of a world that its tails depend on."""
+    yield from jax.tree.leaves((world.transition, world.initial, world.discount, world.available))
+    # Priors that are not made of rows may look at features.
+    if hasattr(policy_prior, "perturb"):
+        for name, values in sorted(world.features.items()):
+            yield np.array(name)
+            yield values
+
+
 def _by_itself(payoffs):
     """One utility without what it was stacked with: its tail, and its file, are the same in every stack."""
     used = np.asarray(payoffs.reach) != 0
@@ -193,13 +204,13 @@ def _by_itself(payoffs):
     return Payoffs(state, action, reach[used], np.asarray(payoffs.targets)[used])
 
 
-def _one_tail(key, world, payoffs, policy_prior, settings, splitter):
+def _one_tail(key, world, payoffs, policy_prior, settings, curve):
     """The knots of one utility's tail, from disk if they are there."""
-    names = ("transition", "initial", "discount", "available")
-    content = [np.asarray(getattr(world, name)) for name in names]
+    content = [np.asarray(leaf) for _, one in weighted_worlds(world) for leaf in _what_matters(one, policy_prior)]
+    weights = [weight for weight, _ in weighted_worlds(world)]
     parts = [np.asarray(part) for part in jax.tree.leaves(payoffs)]
     seed = np.asarray(jax.random.key_data(key))
-    name = fingerprint(_VERSION, *content, *parts, seed, *settings, world.horizon, described(policy_prior))
+    name = fingerprint(_VERSION, *content, weights, *parts, seed, *settings, world.horizon, described(policy_prior))
     # Each utility has a key of its own that does not depend on its place among others.
     own_key = jax.random.fold_in(key, int(fingerprint(*parts)[:8], 16) % 2**31)
 
@@ -207,93 +218,15 @@ def _one_tail(key, world, payoffs, policy_prior, settings, splitter):
         worst, best = value_range(world, payoffs)
         tolerance = tie_tolerance(world, payoffs, worst, best)
         if best - worst <= tolerance:
-            return _knots_of_constant(best, tolerance)
-        run = splitter(own_key, payoffs, np.float64(tolerance), np.float64(best))
-        return _knots(jax.tree.map(np.asarray, run._replace(particles=None)), tolerance, best, policy_prior.atomic)
+            return curve_of_constant(best, tolerance)
+        if isinstance(world, PossibleWorlds) and not policy_prior.atomic:
+            # What is best in each world may be far beyond any policy that does not know which one it is in.
+            best = float(expected_utility(world, optimal_policy(world, payoffs), payoffs))
+        return curve(own_key, payoffs, tolerance, best)
 
     # The description of a user's own prior need not tell all that it does.
     ours = type(policy_prior).__module__.startswith("utiliscope.")
     return kept("tails", name, compute) if ours else compute()
-
-
-def _splitter(world, policy_prior, num_particles, num_sweeps, reach, stop_at, max_bits):
-    """A function of key, payoffs, tolerance and best value that runs the splitting; compiled once for each shape."""
-    links = world_links(world)
-    most = max_bits
-    if policy_prior.atomic:
-        number = np.asarray(world.available).sum(-1)
-        steps = policy_prior.horizon * np.log2(number.max()) if hasattr(policy_prior, "horizon") else 0
-        most = min(max_bits, max(steps, np.log2(number[links[0]]).sum()) + 10)
-    size = dict(num_particles=num_particles, num_sweeps=num_sweeps)
-    knobs = dict(num_particles=num_particles, max_levels=int(np.ceil(most)) + 2)
-    ends = dict(reach=np.float64(reach), stop_at=np.float64(stop_at))
-
-    if hasattr(policy_prior, "perturb_row") and world.horizon is None:
-
-        def by_rows(key, payoffs, tolerance, best):
-            goes_on, paid = chains(world, payoffs)
-            parts = bare(world), links, (goes_on.astype(float), paid)
-            return _split_rows(key, policy_prior, *parts, tolerance, best, ends, size, knobs)
-
-        return by_rows
-
-    def afresh(key, payoffs, tolerance, best):
-        mover = plain_mover(world, payoffs, policy_prior, **size)
-        return split(key, mover, tolerance=tolerance, best=best, **ends, **knobs)
-
-    return jax.jit(afresh)
-
-
-@eqx.filter_jit
-def _split_rows(key, prior, world, links, chains, tolerance, best, ends, size, knobs):
-    mover = row_mover(world, links, chains, prior, **size)
-    return split(key, mover, tolerance=tolerance, best=best, **ends, **knobs)
-
-
-def _knots_of_constant(value, tolerance):
-    zero = np.zeros(1)
-    return dict(
-        values=np.array([value]),
-        log2_prob=zero,
-        log2_error=zero,
-        tolerance=np.array(tolerance),
-        complete=np.array(True),
-    )
-
-
-def _knots(run, tolerance, best, atomic):
-    """The staircase of a run: every particle stands for its population's share until it is killed."""
-    size = run.values.shape[1]
-    log2_reached, variance = 0.0, 0.0
-    values, heights, errors = [], [], []
-    for level in range(int(run.count)):
-        population = np.sort(run.values[level])
-        alive = int(run.survivors[level])
-        last = level + 1 == run.count
-        killed = population if last else population[: size - alive]
-        share = 1 - np.searchsorted(population, killed - tolerance) / size
-        values.append(killed)
-        heights.append(log2_reached + np.log2(share))
-        errors.append(np.sqrt(variance + (1 - share) / (size * share)) / np.log(2))
-        if not last:
-            log2_reached += np.log2(alive / size)
-            variance += (1 - alive / size) / alive
-    values, heights, errors = (np.concatenate(x) for x in (values, heights, errors))
-    # Ties keep their first, which is their highest; then the curve is thinned evenly in bits.
-    # (In a continuous crowd neighbours are closer than that without being ties.)
-    first = np.concatenate([[True], np.diff(values) > (tolerance if atomic else 0.0)])
-    keep = np.flatnonzero(first)
-    if len(keep) > _MAX_KNOTS:
-        spaced = np.searchsorted(-heights[keep], np.linspace(0, -heights[keep[-1]], _MAX_KNOTS), side="left")
-        keep = keep[np.unique(np.minimum(np.concatenate([spaced, [len(keep) - 1]]), len(keep) - 1))]
-    complete = atomic and bool(values[keep[-1]] >= best - tolerance)
-    return dict(
-        values=values[keep],
-        log2_prob=heights[keep],
-        log2_error=errors[keep],
-        tolerance=np.array(tolerance),
-        complete=np.array(complete),
-    )
 
 
 def _stack(tails, atomic) -> ValueTail:

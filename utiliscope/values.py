@@ -12,8 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from .errors import InputError
+from .fixed_points import backward_solution, forward_solution
 from .payoffs import as_payoffs
 from .world.model import WorldModel, bare
+from .world.possible import PossibleWorlds, World, averaged
+from .world.transition import SparseTransition, next_values, push, under
 
 
 class Occupancy(NamedTuple):
@@ -27,11 +30,12 @@ class Occupancy(NamedTuple):
     action: jax.Array
 
 
-def expected_utility(world: WorldModel, policy, utility, *, horizon: int | None = None):
+def expected_utility(world: World, policy, utility, *, horizon: int | None = None):
     r"""Expected utility V of `policy`, exactly.
 
     .. math:: V = E\Big[\sum_t \gamma^t u(s_t, a_t) + \sum_c w_c \gamma^{T_c}\Big]
 
+    world: one, or `PossibleWorlds`, over which V is averaged.
     policy: `[S, A]`, or `[H, S, A]` time-dependent. utility: `[S]` or `[S, A]` payoffs a step, a utility program,
     or `Payoffs`; a stack of `U` of them gives `[U]` values from the same solves.
     horizon: number of actions; by default the world's, else for a time-dependent policy its length, else without
@@ -40,11 +44,16 @@ def expected_utility(world: WorldModel, policy, utility, *, horizon: int | None 
     Returns float64 whatever the precision of the run, unless inside a transformation such as `jit` or `grad`.
     Raises InputError for shapes that do not fit the world.
 
-    Costs one solve of an `[S, S]` system and one for each set to be reached; with a horizon, H products instead.
+    Costs one solve of an `[S, S]` system and one for each set to be reached; with a horizon, H products instead. So
+    for every possible world. With a `SparseTransition` the solves are iterative, of about 1e-12 relative error, and
+    need a few dozen numbers for each state.
     """
     payoffs = as_payoffs(world, utility)
     check_shape(world, policy)
     with full_precision(world, policy, payoffs):
+        if isinstance(world, PossibleWorlds):
+            worlds = on_device(bare(world))
+            return averaged(lambda one: expected_utility(one, policy, payoffs, horizon=horizon), worlds)
         world, payoffs, policy = on_device(bare(world)), on_device(payoffs), jnp.asarray(policy)
         horizon = episode_length(world, policy, horizon)
         visits = occupancy(world, policy, horizon=horizon)
@@ -56,13 +65,18 @@ def expected_utility(world: WorldModel, policy, utility, *, horizon: int | None 
         return value
 
 
-def occupancy(world: WorldModel, policy, *, horizon: int | None = None) -> Occupancy:
+def occupancy(world: World, policy, *, horizon: int | None = None) -> Occupancy:
     """Expected discounted visits to states and uses of actions under `policy`, `[S, A]` or `[H, S, A]`.
 
-    Without a horizon the visits sum to 1 / (1 - discount).
+    Without a horizon the visits sum to 1 / (1 - discount). Of `PossibleWorlds` the weighted mean.
     """
+    if isinstance(world, PossibleWorlds):
+        return averaged(lambda one: occupancy(one, policy, horizon=horizon), on_device(bare(world)))
     world, policy = on_device(bare(world)), jnp.asarray(policy)
     horizon = episode_length(world, policy, horizon)
+    if horizon is None and isinstance(world.transition, SparseTransition):
+        visits = _sparse_visits(world, policy)
+        return Occupancy(visits, visits[:, None] * policy)
     if horizon is None:
         system = jnp.eye(world.num_states) - world.discount * state_transition(world, policy)
         visits = jnp.linalg.solve(system.T, jnp.asarray(world.initial))
@@ -71,7 +85,7 @@ def occupancy(world: WorldModel, policy, *, horizon: int | None = None) -> Occup
     def step(carry, row):
         present, weight, states, actions = carry
         taken = present[:, None] * row
-        following = jnp.einsum("sa,sat->t", taken, world.transition)
+        following = push(world.transition, taken)
         return (following, weight * world.discount, states + weight * present, actions + weight * taken), None
 
     start = jnp.asarray(world.initial)
@@ -81,13 +95,18 @@ def occupancy(world: WorldModel, policy, *, horizon: int | None = None) -> Occup
     return Occupancy(states + weight * last, actions)
 
 
-def arrival(world: WorldModel, policy, targets, *, horizon: int | None = None):
+def arrival(world: World, policy, targets, *, horizon: int | None = None):
     """`[C]` expected discount**T, with T the first time in each of `targets` `[C, S]` (never: 0).
 
-    Read as a chance: of reaching the set before an end that comes with probability 1 - discount at every step.
+    Read as a chance: of reaching the set before an end that comes with probability 1 - discount at every step. Of
+    `PossibleWorlds` the weighted mean.
     """
+    if isinstance(world, PossibleWorlds):
+        return averaged(lambda one: arrival(one, policy, targets, horizon=horizon), on_device(bare(world)))
     world, policy, targets = on_device(bare(world)), jnp.asarray(policy), on_device(targets)
     horizon = episode_length(world, policy, horizon)
+    if horizon is None and isinstance(world.transition, SparseTransition):
+        return _sparse_arrival(world, policy, targets)
     if horizon is None:
         step = world.discount * state_transition(world, policy)
 
@@ -101,13 +120,35 @@ def arrival(world: WorldModel, policy, targets, *, horizon: int | None = None):
         absent, weight, total = carry
         total = total + weight * jnp.sum(absent * targets, -1)
         absent = jnp.where(targets, 0.0, absent)
-        absent = jnp.einsum("cs,sa,sat->ct", absent, row, world.transition)
+        chain = under(world.transition, row)
+        absent = jax.vmap(lambda present: push(chain, present[:, None]))(absent)
         return (absent, weight * world.discount, total), None
 
     start = jnp.broadcast_to(jnp.asarray(world.initial), targets.shape)
     carry = (start, jnp.ones((), start.dtype), jnp.zeros(targets.shape[0], start.dtype))
     (absent, weight, total), _ = jax.lax.scan(advance, carry, _rows(policy, horizon))
     return total + weight * jnp.sum(absent * targets, -1)
+
+
+@jax.jit
+def _sparse_visits(world, policy):
+    """`[S]` discounted visits without a horizon; compiled, as it would otherwise be so anew in each call."""
+    chain = under(world.transition, policy)
+    return forward_solution(lambda visits: world.discount * push(chain, visits[:, None]), world.initial)
+
+
+@jax.jit
+def _sparse_arrival(world, policy, targets):
+    """`[C]` expected discount to arrival without a horizon."""
+    chain = under(world.transition, policy)
+
+    def from_everywhere(target):
+        def ahead(value):
+            return jnp.where(target, 0.0, world.discount * next_values(chain, value)[:, 0])
+
+        return world.initial @ backward_solution(ahead, target.astype(world.initial.dtype))
+
+    return jax.vmap(from_everywhere)(targets)
 
 
 def on_device(tree):
@@ -126,7 +167,7 @@ def full_precision(*inputs):
     return contextlib.nullcontext() if traced else jax.enable_x64(True)
 
 
-def check_shape(world: WorldModel, policy) -> None:
+def check_shape(world: World, policy) -> None:
     """Raise InputError unless `policy` is `[S, A]` or `[H, S, A]`."""
     shape = (world.num_states, world.num_actions)
     if jnp.ndim(policy) not in (2, 3) or jnp.shape(policy)[-2:] != shape:
@@ -137,10 +178,11 @@ def check_shape(world: WorldModel, policy) -> None:
 
 def state_transition(world: WorldModel, policy):
     """`[S, S]` transition matrix under a `[S, A]` policy."""
-    return jnp.einsum("sa,sat->st", policy, world.transition)
+    chain = under(world.transition, policy)
+    return (chain.dense() if isinstance(chain, SparseTransition) else chain)[:, 0]
 
 
-def episode_length(world: WorldModel, policy, horizon: int | None = None) -> int | None:
+def episode_length(world: World, policy, horizon: int | None = None) -> int | None:
     """How many actions an episode has: `horizon`, else the world's, else a time-dependent policy's length."""
     given = world.horizon if horizon is None else horizon
     if jnp.ndim(policy) == 2:

@@ -11,15 +11,15 @@ import numpy as np
 
 from utiliscope.errors import InputError
 from utiliscope.world.model import reachable_states
+from utiliscope.world.possible import weighted_worlds
+from utiliscope.world.transition import SparseTransition, moves
 
 from .meaning import atom_values
+from .walks import dense_kernels, expectations, sparse_kernel
 
 _MOST_FORMS = 400
 # More walks than forms: each walk in general position cuts what still looks dependent, until only the truth is left.
 _SPARE_WALKS = 16
-# Steps whose successors are drawn anew at each step. They tell apart sequences that make the same moves in another
-# order, which walks of one kernel cannot.
-_FRESH_STEPS = 6
 # Numbers held at once, in a batch of transition matrices.
 _ENTRIES = 2**20
 # A form is dependent if what the others do not explain is below _RELATIVE of its own variation, or below _ROUNDING
@@ -33,17 +33,19 @@ def coefficients(world, forms) -> np.ndarray:
     """`[forms, R]` every form as a linear combination of `R` of them, up to a constant and exact dependencies.
 
     Two programs agree up to a positive affine map on every reachable sequence iff their weighted sums of rows
-    are positive multiples of each other; constants have the sum 0.
+    are positive multiples of each other; constants have the sum 0. In `PossibleWorlds` the constant can be another one
+    in each world: which world it is, no policy decides.
     """
     if len(forms) > _MOST_FORMS:
         raise InputError(
             f"the programs use {len(forms)} different forms, more than the {_MOST_FORMS} that can be compared in "
             "this world; name the sets of states that matter as features, or lower max_bits"
         )
-    values = _walk_values(world, forms)
-    steps = 1 / (1 - float(world.discount)) if world.horizon is None else world.horizon + 1
+    worlds = [one for _, one in weighted_worlds(world)]
+    walks = [_walk_values(one, forms) for one in worlds]
+    steps = max(1 / (1 - float(one.discount)) if one.horizon is None else one.horizon + 1 for one in worlds)
     rounding = _ROUNDING * max(steps, 10)
-    centred = values - values.mean(0)
+    values, centred = np.concatenate(walks), np.concatenate([part - part.mean(0) for part in walks])
     size = np.sqrt((values**2).sum(0))
     variation = np.sqrt((centred**2).sum(0))
     varies = np.flatnonzero(variation > rounding * size)
@@ -128,22 +130,27 @@ def _walk_values(world, forms) -> np.ndarray:
     Every reachable sequence has a positive probability in every walk, and no other sequence has.
     """
     states = np.flatnonzero(reachable_states(world))
-    links = (np.asarray(world.transition) > 0) & np.asarray(world.available)[:, :, None]
-    links = links.any(1)[np.ix_(states, states)]
+    pairs = moves(world.transition, world.available)
+    pairs = np.searchsorted(states, pairs[np.isin(pairs[:, 0], states)])  # what is reached leads to what is reached
     starts = np.flatnonzero(np.asarray(world.initial)[states] > 0)
     kinds = np.array([form.kind for form in forms])
     values = np.array([atom_values(world, form.atom)[states] for form in forms], np.float64).reshape(-1, len(states))
     amounts, targets = values[kinds == "time"], values[kinds == "reach"] > 0
     rng = np.random.default_rng(0)
     visits, reached = [], []
+    sparse = isinstance(world.transition, SparseTransition)
     left = len(forms) + _SPARE_WALKS
     while left:
-        walks = min(left, max(1, _ENTRIES // len(states) ** 2))
+        walks = 1 if sparse else min(left, max(1, _ENTRIES // len(states) ** 2))
         first = np.zeros((walks, len(states)))
         first[:, starts] = rng.dirichlet(np.ones(len(starts)), walks)
-        some = _expectations(first, partial(_kernel, rng, links, walks), targets, float(world.discount), world.horizon)
-        visits.append(some[0])
-        reached.append(some[1])
+        if sparse:
+            kernel, first = partial(sparse_kernel, rng, pairs, len(states)), first[0]
+        else:
+            kernel = partial(dense_kernels, rng, pairs, len(states), walks)
+        some = expectations(first, kernel, targets, float(world.discount), world.horizon)
+        visits.append(some[0].reshape(walks, -1))
+        reached.append(some[1].reshape(walks, -1))
         left -= walks
     visits = np.concatenate(visits)
     result = np.zeros((len(visits), len(forms)))
@@ -162,35 +169,3 @@ def _usual(visits, amounts) -> np.ndarray:
     share = np.cumsum(visits.sum(0)[order], axis=1) / visits.sum()
     middle = np.take_along_axis(order, np.argmax(share >= 0.5, axis=1)[:, None], axis=1)
     return np.take_along_axis(amounts, middle, axis=1)
-
-
-def _kernel(rng, links, walks) -> np.ndarray:
-    """`[walks, S, S]` transition matrices, uniform over those that use the links."""
-    weights = np.zeros((walks, *links.shape))
-    weights[:, links] = rng.standard_exponential((walks, int(links.sum())))
-    return weights / weights.sum(-1, keepdims=True)
-
-
-def _expectations(first, new_kernel, targets, discount, horizon):
-    """`[walks, S]` discounted visits and `[walks, C]` discount to arrival: new kernels first, then one for the rest."""
-    present, visits = first[:, None, :], np.zeros_like(first)
-    absent = present * np.ones((len(targets), 1))
-    reached = np.zeros((len(first), len(targets)))
-    kernel = new_kernel()
-    length = _FRESH_STEPS if horizon is None else horizon
-    for step in range(length):
-        visits = visits + discount**step * present[:, 0]
-        reached = reached + discount**step * (absent * targets).sum(-1)
-        present = present @ kernel
-        absent = np.where(targets, 0, absent) @ kernel
-        kernel = new_kernel() if step < _FRESH_STEPS else kernel
-    weight = discount**length
-    if horizon is not None:
-        return visits + weight * present[:, 0], reached + weight * (absent * targets).sum(-1)
-    stays = np.linalg.inv(np.eye(first.shape[1]) - discount * kernel)
-    for c, target in enumerate(targets):
-        # Visits to a set all follow its first arrival: stays[:, set] = arrival[:, set] @ stays[set, set].
-        inside = np.flatnonzero(target)
-        once = np.linalg.solve(stays[:, inside[:, None], inside], np.ones((len(first), len(inside), 1)))
-        reached[:, c] += weight * (absent[:, c, None] @ stays[:, :, inside] @ once)[:, 0, 0]
-    return visits + weight * (present @ stays)[:, 0], reached

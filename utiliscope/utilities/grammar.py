@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 from utiliscope.errors import InputError, listed
-from utiliscope.world.model import WorldModel, check_world
+from utiliscope.world.model import check_world
+from utiliscope.world.possible import World, weighted_worlds
 
 from .candidates import Candidates, sorted_candidates
 from .code import form_bits, program_bits
@@ -25,18 +26,20 @@ class Grammar:
     `time(p)` is the discounted time spent in p, `reach(p)` the discount to the first arrival there; p is a feature
     of the world, or a single state such as `@12` or `@"0,3"`.
 
-    world: whose features and states the programs speak of.
+    world: whose features and states the programs speak of; one, or `PossibleWorlds`. There, programs agree if they
+        do in every world, each with a constant of its own.
     states: whether single states can be named; by default only if the world has no features.
     """
 
-    world: WorldModel
+    world: World
     _: KW_ONLY
     states: bool | None = None
 
     def __post_init__(self):
         check_world(self.world)
-        if np.ndim(self.world.transition) != 3:
-            raise InputError(f"a grammar is for one world, not a stack of shape {np.shape(self.world.initial)[:-1]}")
+        for _, one in weighted_worlds(self.world):
+            if np.ndim(one.initial) != 1:
+                raise InputError(f"a grammar is for one world, not a stack of shape {np.shape(one.initial)[:-1]}")
         if self.states is None:
             object.__setattr__(self, "states", not self.world.features)
         if not self.states and not self.world.features:

@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 _FIXED_KEYS = {"transition", "next_state", "initial", "discount", "horizon", "states", "actions", "features", "xy"}
-_FIXED_KEYS |= {"available", "absorbing", "format"}
+_FIXED_KEYS |= {"successors", "chance", "available", "absorbing", "format"}
 _SIZES = {"shape", "size", "dimensions", "grid_shape", "grid_size"}  # integer lists that number no states
 _NAME_LENGTH = 20
 

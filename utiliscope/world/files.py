@@ -13,6 +13,9 @@ from utiliscope.outputs import written_whole
 
 from .annotations import annotated_features, annotated_xy, short_names
 from .model import WorldModel, world_model
+from .possible import PossibleWorlds, World
+from .tables import flags, moved, number_array, one_layout, sparse_arrays
+from .transition import SparseTransition, links
 
 _SUFFIXES = (".json.gz", ".json", ".npz")
 _FORMAT = "utiliscope world 1"  # marks files of `write_world`, which hold nothing to be guessed
@@ -22,7 +25,8 @@ _UNREADABLE = (OSError, EOFError, ValueError, RecursionError, RuntimeError, zlib
 def read_world(path, *, discount=None, initial=None, layout=None) -> WorldModel:
     """The world in a .json, .json.gz or .npz file.
 
-    Keys: `transition` `[S, A, S]`, or `next_state` `[S, A]` with -1 for an action that is not available.
+    Keys: `transition` `[S, A, S]`, or `next_state` `[S, A]` with -1 for an action that is not available (sparse if the
+    world is big), or, for a sparse world, `successors` `[S, K]` and `chance` `[S, A, K]`.
     Optional: initial (`[S]`, or one state), discount, horizon, states and actions (names), xy `[S, 2]`,
     available `[S, A]` (with next_state: an action is available where both say so), absorbing (states, or
     `[S]` bool; these become self-loops with action 0 alone), features (name to `[S]`; in .npz `feature:NAME`).
@@ -41,7 +45,7 @@ def read_world(path, *, discount=None, initial=None, layout=None) -> WorldModel:
     """
     path = pathlib.Path(path)
     entries = _read_json(path) if _suffix(path) != ".npz" else _read_npz(path)
-    if "transition" not in entries and "next_state" not in entries:
+    if not {"transition", "next_state", "successors"} & set(entries):
         raise InputError(
             f"{path} is not a world file: it has neither `transition` nor `next_state`; "
             f"keys found: {listed(entries, 12) or 'none'}"
@@ -52,13 +56,16 @@ def read_world(path, *, discount=None, initial=None, layout=None) -> WorldModel:
         raise InputError(f"{path}: {error}") from None
 
 
-def write_world(world: WorldModel, path) -> None:
+def write_world(world: World, path) -> None:
     """Write `world` as .json, .json.gz or .npz; `read_world` gives back the same world.
 
-    A world without chance is written as `next_state`, any other as `transition`. The file appears whole or not at all.
+    A sparse world is written as `successors` and `chance`, another one without chance as `next_state`, and any other
+    as `transition`. The file appears whole or not at all.
     """
     path = pathlib.Path(path)
     suffix = _suffix(path)
+    if isinstance(world, PossibleWorlds):
+        raise InputError("a file holds one world; write each of possible.worlds by itself, and keep their weights")
     if np.ndim(world.transition) != 3:
         raise InputError(f"transition has shape {np.shape(world.transition)}; write the worlds of a batch one by one")
     entries = _entries(world)
@@ -83,9 +90,12 @@ def _suffix(path) -> str:
 
 
 def _entries(world) -> dict:
-    transition, available = np.asarray(world.transition), np.asarray(world.available)
+    available = np.asarray(world.available)
     entries = {"format": _FORMAT, "discount": float(world.discount), "initial": np.asarray(world.initial)}
-    if np.isin(transition, (0, 1)).all():
+    if isinstance(world.transition, SparseTransition):
+        successors, chance = links(world.transition)
+        entries |= {"successors": successors, "chance": chance, "available": available}
+    elif np.isin(transition := np.asarray(world.transition), (0, 1)).all():
         entries["next_state"] = np.where(available, transition.argmax(-1), -1)
     else:
         entries |= {"transition": transition, "available": available}
@@ -142,17 +152,21 @@ def _read_npz(path) -> dict:
 
 
 def _world(entries, discount, initial, layout) -> WorldModel:
-    if "transition" in entries and "next_state" in entries:
-        raise InputError("it has both `transition` and `next_state`; remove one")
+    tables = [key for key in ("transition", "next_state", "successors") if key in entries]
+    if len(tables) > 1:
+        raise InputError(f"it has both `{tables[0]}` and `{tables[1]}`; remove one")
     available, xy = entries.get("available"), entries.get("xy")
     if "transition" in entries:
-        transition, available, xy = _layout("transition", 3, entries["transition"], available, xy, layout)
-        available = None if available is None else _flags("available", available, transition.shape[:2])
+        transition, available, xy = one_layout("transition", 3, entries["transition"], available, xy, layout)
+        available = None if available is None else flags("available", available, transition.shape[:2])
+    elif "successors" in entries:
+        transition = sparse_arrays(entries["successors"], entries.get("chance"), layout)
+        available = None if available is None else flags("available", available, transition.shape[:2])
     else:
-        next_state, available, xy = _layout("next_state", 2, entries["next_state"], available, xy, layout)
-        transition, possible = _dense(next_state)
-        available = possible if available is None else possible & _flags("available", available, possible.shape)
-    num_states = len(transition)
+        next_state, available, xy = one_layout("next_state", 2, entries["next_state"], available, xy, layout)
+        transition, possible = moved(next_state)
+        available = possible if available is None else possible & flags("available", available, possible.shape)
+    num_states = transition.shape[0]
 
     state_names = _names("states", entries.get("states"), num_states)
     action_names = _names("actions", entries.get("actions"), transition.shape[1])
@@ -183,62 +197,6 @@ def _world(entries, discount, initial, layout) -> WorldModel:
 
 def _first(*values):
     return next((value for value in values if value is not None), None)
-
-
-def _array(key, values) -> np.ndarray:
-    try:
-        return np.array(values, np.float64)
-    except (TypeError, ValueError):
-        pass
-    lengths = [len(row) if isinstance(row, list) else 0 for row in values] if isinstance(values, list) else []
-    odd = next((row for row, length in enumerate(lengths) if length != lengths[0]), None)
-    if odd is not None:
-        raise InputError(
-            f"{key}[{odd}] has {lengths[odd]} entries and {key}[0] has {lengths[0]}; make them equally long"
-        )
-    raise InputError(f"{key} is not an array of numbers with rows of equal length")
-
-
-def _layout(key, ndim, table, available, xy, layout):
-    """The arrays of one world, where `table` may be a stack of them."""
-    table = _array(key, table)
-    axes = ["states", "actions", "states"][:ndim]
-    if table.ndim == ndim:
-        if layout is not None:
-            raise InputError(f"layout is {layout}, but {key} holds one world {list(table.shape)}; leave layout out")
-        return table, available, xy
-    if table.ndim != ndim + 1:
-        raise InputError(f"{key} has shape {table.shape}; it must be {axes}".replace("'", ""))
-    choice = f"choose one with layout=0..{len(table) - 1}"
-    if layout is None:
-        raise InputError(f"{key} holds {len(table)} layouts {list(table.shape)}; {choice}")
-    if not isinstance(layout, int | np.integer) or isinstance(layout, bool) or not 0 <= layout < len(table):
-        raise InputError(f"layout is {layout!r}, but {key} holds {len(table)} layouts; {choice}")
-    available = available if np.ndim(available) != 3 else available[layout]
-    return table[layout], available, xy if np.ndim(xy) != 3 else xy[layout]
-
-
-def _dense(next_state):
-    """`[S, A]` next states to transition `[S, A, S]` and available `[S, A]`."""
-    num_states = len(next_state)
-    bad = ~((next_state >= -1) & (next_state < num_states) & (next_state % 1 == 0))
-    if bad.any():
-        where = np.argwhere(bad)[0].tolist()
-        raise InputError(
-            f"next_state{where} is {next_state[tuple(where)]:g}; states are 0..{num_states - 1}, "
-            "and -1 says that the action is not available"
-        )
-    possible = next_state >= 0
-    return np.eye(num_states)[next_state.astype(int)] * possible[:, :, None], possible
-
-
-def _flags(key, values, shape) -> np.ndarray:
-    values = _array(key, values)
-    if values.shape != shape:
-        raise InputError(f"{key} has shape {values.shape}, not {shape}; give one truth value for each")
-    if not np.isin(values, (0, 1)).all():
-        raise InputError(f"{key} holds {values[~np.isin(values, (0, 1))][0]:g}; give true and false, or 1 and 0")
-    return values == 1
 
 
 def _names(key, names, size) -> tuple[str, ...] | None:
@@ -277,4 +235,4 @@ def _start(initial, names):
         return np.full(len(names), 1 / len(names))
     if isinstance(initial, str) or np.shape(initial) == ():
         return np.arange(len(names)) == _state("initial", initial, names)
-    return _array("initial", initial)
+    return number_array("initial", initial)

@@ -5,17 +5,19 @@ import numpy as np
 from utiliscope.errors import InputError, listed
 
 from .model import WorldModel, world_model
+from .transition import sparse_transition
 
 _MOVES = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
 
 
-def gridworld(rows, *, slip=0.0, discount=0.95, initial=None) -> WorldModel:
+def gridworld(rows, *, slip=0.0, discount=0.95, initial=None, sparse: bool = False) -> WorldModel:
     """A grid drawn in characters: `#` wall, `.` free, any other character a free cell and a state feature.
 
     rows: equally long strings, or one string with line breaks. States are the free cells in reading order,
     named "row,column"; actions are up, down, left, right, and a bump stays.
     slip: chance of moving by another action, each of the other three equally likely.
     initial: `[S]` probabilities; uniform if not given.
+    sparse: whether to keep the moves of each state only, for grids of more than about a thousand cells.
     """
     rows = rows.split() if isinstance(rows, str) else [str(row) for row in rows]
     if not rows:
@@ -29,12 +31,13 @@ def gridworld(rows, *, slip=0.0, discount=0.95, initial=None) -> WorldModel:
         raise InputError("the grid has walls only; draw a free cell with '.'")
     state_of = {cell: state for state, cell in enumerate(cells)}
 
-    moves = np.zeros((len(cells), len(_MOVES), len(cells)))
-    for (r, c), state in state_of.items():
-        for action, (down, right) in enumerate(_MOVES.values()):
-            moves[state, action, state_of.get((r + down, c + right), state)] = 1.0
-    others = moves.sum(1, keepdims=True) - moves
-    transition = (1 - slip) * moves + slip / (len(_MOVES) - 1) * others
+    targets = np.array(
+        [
+            [state_of.get((r + down, c + right), state) for down, right in _MOVES.values()]
+            for (r, c), state in state_of.items()
+        ]
+    )
+    transition = _sparse(targets, slip) if sparse else _dense(targets, slip)
 
     marks = np.array([rows[r][c] for r, c in cells])
     return world_model(
@@ -46,3 +49,19 @@ def gridworld(rows, *, slip=0.0, discount=0.95, initial=None) -> WorldModel:
         features={str(mark): marks == mark for mark in sorted(set(marks) - {"."})},
         xy=[(c, -r) for r, c in cells],
     )
+
+
+def _dense(targets, slip):
+    """`[S, A, S]` transition of `targets` `[S, A]`."""
+    num_states, number = targets.shape
+    moves = np.eye(num_states)[targets]
+    others = moves.sum(1, keepdims=True) - moves
+    return (1 - slip) * moves + slip / (number - 1) * others
+
+
+def _sparse(targets, slip):
+    """The same, without an array of `[S, A, S]`: each action leads to any of the targets."""
+    num_states, number = targets.shape
+    chance = np.where(np.eye(number, dtype=bool), 1 - slip, slip / (number - 1))
+    shape = (num_states, number, number)
+    return sparse_transition(np.broadcast_to(targets[:, None], shape), np.broadcast_to(chance, shape))

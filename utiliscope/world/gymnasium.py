@@ -7,6 +7,7 @@ import numpy as np
 from utiliscope.errors import InputError
 
 from .model import WorldModel, world_model
+from .transition import collected
 
 
 class _Moves(NamedTuple):
@@ -20,12 +21,14 @@ class _Moves(NamedTuple):
     ends: np.ndarray
 
 
-def from_gymnasium(env, *, discount) -> WorldModel:
+def from_gymnasium(env, *, discount, sparse: bool = False) -> WorldModel:
     """The world of an environment with a table: `env.unwrapped.P[s][a]` = [(probability, s', reward, terminated)].
 
     Moves that terminate lead into absorbing states with one action. A state becomes absorbing if it is entered by
     terminating moves only; where it is also entered or started in alive, its terminating moves lead to an added
     state "done". Time limits, which are no part of `P`, are left out.
+
+    sparse: whether to keep the moves of each state only, for tables of more than about a thousand states.
 
     Features: of a character map `desc` with a cell for each state, one for each mark but "." and " "; of
     CliffWalking, cliff (cells which send back and are never entered), start and goal.
@@ -37,9 +40,9 @@ def from_gymnasium(env, *, discount) -> WorldModel:
     absorbing, redirected = _endings(moves, start, num_states)
 
     size = num_states + int(redirected.any())
-    transition = np.zeros((size, num_actions, size))
     targets = np.where(redirected, num_states, moves.next_state)
-    np.add.at(transition, (moves.state, moves.action, targets), moves.probability)
+    transition = collected(moves.state, moves.action, targets, moves.probability, (size, num_actions))
+    transition = transition if sparse else transition.dense()
     available = _grown(available & ~absorbing[:, None], size)  # a state without actions becomes absorbing
     if start is None:
         start = np.ones(num_states) if absorbing.all() else (~absorbing).astype(float)

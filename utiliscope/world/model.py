@@ -4,9 +4,13 @@ import dataclasses
 
 import equinox as eqx
 import numpy as np
+import scipy.sparse
+import scipy.sparse.csgraph
 from jaxtyping import Array, Bool, Float
 
 from utiliscope.errors import InputError, listed
+
+from .transition import SparseTransition, check_states, likeliest, links, moves, with_loops
 
 # Worlds keep float64 on the host, whatever precision a run of JAX uses: rounding makes ties look strict.
 _SUM_TOLERANCE = 1e-6
@@ -18,8 +22,8 @@ class WorldModel(eqx.Module):
     Build one with `world_model`, which checks it. A state sequence is s_0, s_1, ...: without a horizon it
     never ends and step t weighs discount**t; with a horizon of H it is s_0 .. s_H, after H actions.
 
-    transition: `[S, A, S]` probability of the next state; the last axis sums to 1. Unavailable actions are
-        stored as self-loops and never used.
+    transition: `[S, A, S]` probability of the next state, or a `SparseTransition`; the last axis sums to 1.
+        Unavailable actions are stored as self-loops and never used.
     initial: `[S]` probability of the first state.
     discount: scalar per step, in [0, 1); with a horizon also 1.
     available: `[S, A]` whether an action can be taken; every state has at least one.
@@ -29,7 +33,7 @@ class WorldModel(eqx.Module):
     horizon: number of actions in an episode, or None.
     """
 
-    transition: Float[Array | np.ndarray, "*B S A S"]
+    transition: Float[Array | np.ndarray, "*B S A S"] | SparseTransition
     initial: Float[Array | np.ndarray, "*B S"]
     discount: Float[Array | np.ndarray, "*B"]
     available: Bool[Array | np.ndarray, "*B S A"]
@@ -62,7 +66,8 @@ def world_model(
 ) -> WorldModel:
     """A checked `WorldModel` from arrays.
 
-    transition: `[S, A, S]`, rows of available actions summing to 1 (rows of unavailable ones are ignored).
+    transition: `[S, A, S]`, or what `sparse_transition` makes; rows of available actions sum to 1 (those of
+    unavailable ones are ignored).
     initial: `[S]` probabilities. discount: in [0, 1), or in [0, 1] with a `horizon`.
     available: `[S, A]` bool, all by default; a state with no action at all becomes absorbing, with one action.
     state_names, action_names: unique strings, by default "0", "1", ...
@@ -70,7 +75,10 @@ def world_model(
 
     Raises InputError for shapes that disagree, NaN, negative probabilities and rows that do not sum to 1.
     """
-    transition = _numbers("transition", transition)
+    if isinstance(transition, SparseTransition):
+        check_states("successors", np.asarray(transition.successors), transition.shape[-1])
+    else:
+        transition = _numbers("transition", transition)
     if transition.ndim != 3 or transition.shape[0] != transition.shape[2]:
         raise InputError(f"transition has shape {transition.shape}; it must be [states, actions, states]")
     num_states, num_actions, _ = transition.shape
@@ -85,9 +93,11 @@ def world_model(
     available = available == 1
     stuck = ~available.any(-1)
     available[stuck, 0] = True
-    loops = np.broadcast_to(np.eye(num_states)[:, None, :], transition.shape)
-    transition = np.where((available & ~stuck[:, None])[:, :, None], transition, loops)
-    _check_probabilities("transition", transition)
+    transition = with_loops(transition, available & ~stuck[:, None])
+    if isinstance(transition, SparseTransition):
+        _check_probabilities("transition", transition.chance, transition.successors)
+    else:
+        _check_probabilities("transition", transition)
 
     initial = _numbers("initial", initial)
     if initial.shape != (num_states,):
@@ -114,38 +124,56 @@ def world_model(
 
 
 def check_world(world) -> None:
-    """Raise InputError for anything but a `WorldModel`."""
-    if not isinstance(world, WorldModel):
+    """Raise InputError for anything but a `WorldModel`, or `PossibleWorlds`."""
+    if not all(isinstance(one, WorldModel) for one in _members(world)):
         shown = repr(world) if isinstance(world, str) else f"a {type(world).__name__}"
         raise InputError(f"world is {shown}, not a WorldModel; read a file with read_world(path)")
 
 
-def bare(world: WorldModel) -> WorldModel:
-    """`world` without features and names: what values depend on, so that compiled code serves every such world."""
+def _members(world) -> tuple:
+    """The worlds of a `PossibleWorlds`, which is defined on top of this file, or the one world."""
+    return getattr(world, "worlds", (world,))
+
+
+def bare(world):
+    """`world` without features and names: what values depend on, so that compiled code serves every such world.
+
+    Of `PossibleWorlds` each world.
+    """
+    if hasattr(world, "worlds"):
+        return dataclasses.replace(world, worlds=tuple(map(bare, world.worlds)))
     return dataclasses.replace(world, features={}, xy=None, state_names=(), action_names=())
 
 
-def absorbing_states(world: WorldModel) -> np.ndarray:
-    """`[S]` bool: states that no available action leaves."""
-    stays = np.einsum("sas->sa", np.asarray(world.transition)) >= 1 - _SUM_TOLERANCE
+def absorbing_states(world) -> np.ndarray:
+    """`[S]` bool: states that no available action leaves, in any possible world."""
+    if hasattr(world, "worlds"):
+        return np.all([absorbing_states(one) for one in world.worlds], axis=0)
+    successors, chance = links(world.transition)
+    home = successors == np.arange(world.num_states)[:, None]
+    stays = np.where(home[:, None, :], chance, 0.0).sum(-1) >= 1 - _SUM_TOLERANCE
     return (stays | ~np.asarray(world.available)).all(-1)
 
 
-def reachable_states(world: WorldModel) -> np.ndarray:
-    """`[S]` bool: states that some policy visits with positive probability from `initial`."""
-    links = ((np.asarray(world.transition) > 0) & np.asarray(world.available)[:, :, None]).any(1)
-    reached = np.asarray(world.initial) > 0
-    for _ in range(world.num_states):
-        grown = reached | links[reached].any(0)
-        if (grown == reached).all():
-            break
-        reached = grown
-    return reached
+def reachable_states(world) -> np.ndarray:
+    """`[S]` bool: states that some policy visits with positive probability from `initial`, in some possible world."""
+    if hasattr(world, "worlds"):
+        return np.any([reachable_states(one) for one in world.worlds], axis=0)
+    start, end = moves(world.transition, world.available).T
+    first = np.flatnonzero(np.asarray(world.initial) > 0)
+    # One more node leads to all first states, and the search begins there.
+    root, size = world.num_states, world.num_states + 1
+    start, end = np.append(start, np.full(len(first), root)), np.append(end, first)
+    graph = scipy.sparse.csr_array((np.ones(len(start)), (start, end)), shape=(size, size))
+    found = scipy.sparse.csgraph.breadth_first_order(graph, root, return_predecessors=False)
+    return np.isin(np.arange(world.num_states), found)
 
 
-def is_deterministic(world: WorldModel) -> bool:
-    """Whether every available action has one next state."""
-    return bool((np.asarray(world.transition).max(-1) >= 1 - _SUM_TOLERANCE).all())
+def is_deterministic(world) -> bool:
+    """Whether every available action has one next state (in each possible world; which one may be open)."""
+    if hasattr(world, "worlds"):
+        return all(map(is_deterministic, world.worlds))
+    return bool((likeliest(world.transition)[1] >= 1 - _SUM_TOLERANCE).all())
 
 
 def _numbers(name, values) -> np.ndarray:
@@ -156,14 +184,16 @@ def _numbers(name, values) -> np.ndarray:
     return array
 
 
-def _check_probabilities(name, array):
+def _check_probabilities(name, array, columns=None):
+    """Raise InputError unless the last axis holds probabilities, of the next states `columns` `[S, K]` if given."""
     for problem, bad in (
         ("is not a finite number", ~np.isfinite(array)),
         ("is negative", array < -_SUM_TOLERANCE),
     ):
         if bad.any():
             where = tuple(int(i) for i in np.argwhere(bad)[0])
-            raise InputError(f"{name}{list(where)} {problem} ({array[where]}); probabilities are numbers >= 0")
+            place = where if columns is None else (*where[:-1], int(columns[where[0], where[-1]]))
+            raise InputError(f"{name}{list(place)} {problem} ({array[where]}); probabilities are numbers >= 0")
     sums = array.sum(-1)
     off = np.abs(sums - 1) > _SUM_TOLERANCE
     if off.any():

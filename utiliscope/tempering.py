@@ -1,0 +1,92 @@
+"""Tempering: populations of random policies at rising preference for value, for worlds of many states.
+
+Splitting takes one step for each nat of rarity, and new policies at each. A population with density exp(preference V)
+with respect to the prior needs about the square root of so many steps (an annealed particle filter: Del Moral, Doucet
+and Jasra 2006). All its values together, each weighed by the density of the mixture that it came from (Ferrenberg and
+Swendsen 1989), are one weighted sample of the prior that reaches up to the best value.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import logsumexp
+
+# Share of the population that a step's weights may leave effective.
+_KEPT = 0.7
+
+
+class Ladder(NamedTuple):
+    """`J` preferences and the values of `N` policies after their moves at each.
+
+    preferences: `[J]` rising from 0. values: `[J, N]`. log_z: `[J]` ln E exp(preference V) in nats, and `variance`
+    `[J]` of it.
+    """
+
+    preferences: np.ndarray
+    values: np.ndarray
+    log_z: np.ndarray
+    variance: np.ndarray
+
+
+def temper(random, population, *, best, tolerance, reach, stop_at, max_bits, threads=1) -> Ladder:
+    """Raise the preference until half of the population is the share `reach` of the way from the mean random value to
+    `best`, or at `stop_at`, or until values as high are rarer than `max_bits`.
+
+    population: with `values`, `copy(places, parents)` and `sweep(n, warmth)`, which moves policy `n` under the prior
+    times exp(value / warmth). Costs one sweep of each policy at each preference.
+    """
+    size = len(population.values)
+    mean = population.values.mean()
+    target = min(mean + reach * (best - mean), stop_at) - tolerance
+    preference, log_z, variance = 0.0, 0.0, 0.0
+    rungs = [(0.0, population.values.copy(), 0.0, 0.0)]
+    with ThreadPoolExecutor(threads) as pool:
+        while True:
+            middle = np.median(population.values)
+            if middle >= target or preference * middle - log_z >= max_bits * np.log(2):
+                return Ladder(*map(np.array, zip(*rungs, strict=True)))
+            step = _next_step(population.values)
+            weights = step * (population.values - population.values.max())
+            total = logsumexp(weights)
+            shares = np.exp(weights - total)
+            spread = np.sum((shares - 1 / size) ** 2)
+            # The logarithm of an unbiased estimate is too low by half its relative variance.
+            log_z += total - np.log(size) + step * population.values.max() + spread / 2
+            variance += spread
+            preference += step
+            parents = _resampled(random, shares)
+            population.copy(np.arange(size), parents)
+            list(pool.map(population.sweep, range(size), [1 / preference] * size))
+            rungs.append((preference, population.values.copy(), log_z, variance))
+
+
+def _next_step(values):
+    """The rise of preference whose weights leave the share `_KEPT` of the population effective."""
+    below = values - values.max()
+    low, high = 0.0, 50 / max(values.std(), 1e-300)
+    for _ in range(60):
+        middle = (low + high) / 2
+        weights = np.exp(middle * below)
+        enough = weights.sum() ** 2 > _KEPT * len(values) * (weights**2).sum()
+        low, high = (middle, high) if enough else (low, middle)
+    return low
+
+
+def _resampled(random, shares):
+    """`[N]` parents by systematic resampling; those that stay keep their places."""
+    size = len(shares)
+    chosen = np.searchsorted(np.cumsum(shares), (random.random() + np.arange(size)) / size)
+    counts = np.bincount(np.minimum(chosen, size - 1), minlength=size)
+    parents = np.arange(size)
+    parents[counts == 0] = np.repeat(np.arange(size), np.maximum(counts - 1, 0))
+    return parents
+
+
+def log_weights(ladder: Ladder):
+    """`[J, N]` ln of what each value stands for under the prior."""
+    centre = ladder.values[0].mean()
+    energy = np.multiply.outer(ladder.preferences, ladder.values.ravel() - centre)
+    energy -= (ladder.log_z - ladder.preferences * centre)[:, None]
+    weights = -logsumexp(energy, axis=0) - np.log(ladder.values.shape[1])
+    return weights.reshape(ladder.values.shape)
