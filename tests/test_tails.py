@@ -434,12 +434,10 @@ def computed(monkeypatch):
     """Counts the computations, and makes them fast."""
     calls = []
 
-    def curves(world, policy_prior, *settings):
-        def curve(key, payoffs, tolerance, best):
-            calls.append(payoffs)
-            return curve_of_levels(Run([np.arange(8.0)], [0], 8), tolerance, best, policy_prior.atomic)
-
-        return curve
+    def curves(world, policy_prior, settings, tasks, pool):
+        for task in tasks:
+            calls.append(task)
+            yield curve_of_levels(Run([np.arange(8.0)], [0], 8), task.tolerance, task.best, policy_prior.atomic)
 
     monkeypatch.setattr(tails, "curves", curves)
     return calls

@@ -51,22 +51,38 @@ def kept(kind: str, name: str, compute: Callable[[], dict[str, np.ndarray]]) -> 
     A file is written whole or not at all; one that cannot be read is computed anew, and a folder that cannot be
     written costs only the keeping.
     """
+    arrays = found(kind, name)
+    if arrays is None:
+        arrays = compute()
+        keep(kind, name, arrays)
+    return arrays
+
+
+def found(kind: str, name: str) -> dict[str, np.ndarray] | None:
+    """The arrays kept as `name`, or None."""
     folder = cache_folder()
     if folder is None:
-        return compute()
+        return None
     path = folder / kind / f"{name}.npz"
     # A damaged file raises almost anything: BadZipFile, NotImplementedError, SyntaxError, MemoryError, ...
     with contextlib.suppress(Exception), open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
         arrays = {key: file[key] for key in file.files}
         if str(arrays.pop("fingerprint")) == _of_all(arrays):
             return arrays
-    arrays = compute()
+    return None
+
+
+def keep(kind: str, name: str, arrays: dict[str, np.ndarray]) -> None:
+    """Keep arrays as `name`, if they can be kept."""
+    folder = cache_folder()
+    if folder is None:
+        return
+    path = folder / kind / f"{name}.npz"
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
             np.savez(file, **arrays, fingerprint=np.array(_of_all(arrays)))
         os.replace(file.name, path)
-    return arrays
 
 
 def _of_all(arrays) -> str:

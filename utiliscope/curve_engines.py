@@ -1,10 +1,14 @@
-"""How the curve of a value tail is computed: which moves serve a prior in a world."""
+"""How the curves of value tails are computed: which moves serve a prior in a world, and where they run."""
 
-import equinox as eqx
+import os
+from typing import NamedTuple
+
 import jax
 import numpy as np
+from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from .curves import curve_of_ladder, curve_of_levels
+from .payoffs import Payoffs
 from .planning import chains
 from .policies import UniformDeterministic, choice_states
 from .row_splitting import Patches, WholeInverses, can_split_rows, draw_rows, row_problem
@@ -16,74 +20,148 @@ from .world.model import WorldModel, bare, reachable_states
 
 _MOST_INVERTED = 256  # states of a world whose inverses are kept for every particle
 _PARTICLES_OF_A_CHAIN, _FEWEST_CHAINS = 64, 16
+_MOST_TRACED_BITS = 1000
+_MOST_TOGETHER = 2**28  # numbers in the inverses of the utilities that a device runs at a time
 
 
-def curves(world, policy_prior, settings, threads):
-    """A function of key, payoffs, tolerance and best value that gives a curve (see `curves.py`)."""
-    by_moves = _by_compiled_moves if can_split_rows(world, policy_prior) else _by_traced_moves
-    return by_moves(world, policy_prior, settings, threads)
+class Task(NamedTuple):
+    """A utility whose curve is wanted, and the `name` that it will be kept under."""
+
+    name: str
+    key: jax.Array
+    payoffs: Payoffs
+    tolerance: float
+    best: float
+
+
+def curves(world, policy_prior, settings, tasks, pool):
+    """The curve of each task (see `curves.py`), in their order, as they are ready."""
+    if not tasks:
+        return iter(())
+    by_rows = hasattr(policy_prior, "perturb_row") and world.horizon is None and isinstance(world, WorldModel)
+    by_rows = by_rows and world.num_states <= _MOST_INVERTED
+    accelerated = jax.default_backend() != "cpu"
+    if can_split_rows(world, policy_prior) and not (accelerated and by_rows):
+        one = _by_compiled_moves(world, policy_prior, settings, max(1, os.cpu_count() // len(tasks)))
+    elif by_rows and (accelerated or len(jax.local_devices()) > 1):
+        return _on_devices(world, policy_prior, settings, tasks)
+    else:
+        one = (_by_rows if by_rows else _by_evaluation)(world, policy_prior, settings)
+
+    def task_of(task):
+        with jax.enable_x64(True):
+            return one(task)
+
+    return pool.map(task_of, tasks)
 
 
 def _by_compiled_moves(world, policy_prior, settings, threads):
     """For our priors of independent rows: by splitting with inverses, in big worlds by tempering."""
     num_particles, num_sweeps, reach, stop_at, max_bits = settings
-    knobs = dict(reach=reach, stop_at=stop_at, max_bits=max_bits)
 
-    def curve(key, payoffs, tolerance, best):
-        random = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-        problem = row_problem(world, payoffs, policy_prior)
-        ends = dict(knobs, best=best, tolerance=tolerance)
+    def curve(task):
+        ends = dict(best=task.best, tolerance=task.tolerance, reach=reach, stop_at=stop_at, max_bits=max_bits)
+        random = np.random.default_rng(np.asarray(jax.random.key_data(task.key)))
+        problem = row_problem(world, task.payoffs, policy_prior)
         if world.num_states <= _MOST_INVERTED:
             policy = draw_rows(random, policy_prior, np.asarray(world.available), num_particles)
-            population = WholeInverses(random, problem, policy, num_sweeps)
-            return curve_of_levels(split(population, random, **ends), tolerance, best, policy_prior.atomic)
+            run = split(WholeInverses(random, problem, policy, num_sweeps), random, **ends)
+            return curve_of_levels(run, task.tolerance, task.best, policy_prior.atomic)
         number = max(num_particles // _PARTICLES_OF_A_CHAIN, _FEWEST_CHAINS)
         policy = draw_rows(random, policy_prior, np.asarray(world.available), number)
         ladder = temper(random, Patches(random, problem, policy, num_sweeps), threads=threads, **ends)
-        return curve_of_ladder(ladder, tolerance, best, policy_prior.atomic)
+        return curve_of_ladder(ladder, task.tolerance, task.best, policy_prior.atomic)
 
     return curve
 
 
-def _by_traced_moves(world, policy_prior, settings, _):
-    """For any prior with moves, in JAX."""
-    num_particles, num_sweeps, reach, stop_at, max_bits = settings
-    links = world_links(world)
-    size = dict(num_particles=num_particles, num_sweeps=num_sweeps)
-    knobs = dict(num_particles=num_particles, max_levels=int(np.ceil(_most_bits(world, policy_prior, max_bits))) + 2)
-    ends = dict(reach=np.float64(reach), stop_at=np.float64(stop_at))
+def _by_evaluation(world, policy_prior, settings):
+    """For any prior with moves, in JAX: each proposal is evaluated afresh."""
+    num_particles, num_sweeps, reach, stop_at, _ = settings
+    ends = dict(
+        reach=np.float64(reach), stop_at=np.float64(stop_at), max_levels=_most_levels(world, policy_prior, settings)
+    )
 
-    if hasattr(policy_prior, "perturb_row") and world.horizon is None and isinstance(world, WorldModel):
+    @jax.jit
+    def run(key, payoffs, tolerance, best):
+        mover = plain_mover(world, payoffs, policy_prior, num_particles=num_particles, num_sweeps=num_sweeps)
+        return traced_split(key, mover, num_particles=num_particles, tolerance=tolerance, best=best, **ends)
 
-        def run(key, payoffs, tolerance, best):
-            goes_on, paid = chains(world, payoffs)
-            parts = bare(world), links, (goes_on.astype(float), paid)
-            return _split_rows(key, policy_prior, *parts, tolerance, best, ends, size, knobs)
-    else:
-
-        @jax.jit
-        def run(key, payoffs, tolerance, best):
-            mover = plain_mover(world, payoffs, policy_prior, **size)
-            return traced_split(key, mover, tolerance=tolerance, best=best, **ends, **knobs)
-
-    def curve(key, payoffs, tolerance, best):
-        levels = levels_of(run(key, payoffs, np.float64(tolerance), np.float64(best)))
-        return curve_of_levels(levels, tolerance, best, policy_prior.atomic)
+    def curve(task):
+        levels = levels_of(run(task.key, task.payoffs, np.float64(task.tolerance), np.float64(task.best)))
+        return curve_of_levels(levels, task.tolerance, task.best, policy_prior.atomic)
 
     return curve
 
 
-@eqx.filter_jit
-def _split_rows(key, prior, world, links, chains, tolerance, best, ends, size, knobs):
-    mover = row_mover(world, links, chains, prior, **size)
-    return traced_split(key, mover, tolerance=tolerance, best=best, **ends, **knobs)
+def _by_rows(world, policy_prior, settings):
+    """For priors of independent rows, in JAX: rank-one updates, one utility at a time."""
+    run = jax.jit(_row_run(world, policy_prior, settings))
+
+    def curve(task):
+        goes_on, paid = chains(world, task.payoffs)
+        ends = np.float64(task.tolerance), np.float64(task.best)
+        levels = levels_of(run(task.key, goes_on.astype(float), paid, *ends))
+        return curve_of_levels(levels, task.tolerance, task.best, policy_prior.atomic)
+
+    return curve
 
 
-def _most_bits(world, policy_prior, max_bits):
-    """No more levels than a flat prior has bits."""
-    number = np.asarray(world.available).sum(-1)
+def _on_devices(world, policy_prior, settings, tasks):
+    """The same for many utilities at once: each device takes its share of them, side by side."""
+    devices = jax.local_devices()
+    parts = [chains(world, task.payoffs) for task in tasks]
+    most = max(len(goes_on) for goes_on, _ in parts)
+    each = settings[0] * most * world.num_states**2
+    batch = len(devices) * max(1, min(_MOST_TOGETHER // each, -(-len(tasks) // len(devices))))
+    one = _row_run(world, policy_prior, settings)
+    # Typed keys do not travel to a mesh as arrays do.
+    kind = jax.random.key_impl(tasks[0].key)
+    run = jax.vmap(lambda key, *rest: one(jax.random.wrap_key_data(key, impl=kind), *rest))
+    mesh = Mesh(np.array(devices), ("utility",), axis_types=(AxisType.Auto,))
+    spread = PartitionSpec("utility")
+    run = jax.jit(jax.shard_map(run, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False))
+    for start in range(0, len(tasks), batch):
+        # The last batch is filled up with copies of its last utility, so that all have one shape.
+        some = [*range(start, min(start + batch, len(tasks)))]
+        places = [*some, *[some[-1]] * (batch - len(some))]
+        with jax.enable_x64(True):
+            inputs = (
+                np.stack([np.asarray(jax.random.key_data(tasks[i].key)) for i in places]),
+                # A chain that pays nothing and goes nowhere changes nothing.
+                np.stack([np.pad(parts[i][0] * 1.0, ((0, most - len(parts[i][0])), (0, 0))) for i in places]),
+                np.stack([np.pad(parts[i][1], ((0, most - len(parts[i][1])), (0, 0), (0, 0))) for i in places]),
+                np.array([tasks[i].tolerance for i in places]),
+                np.array([tasks[i].best for i in places]),
+            )
+            runs = jax.device_get(run(*inputs))
+        for place, i in enumerate(some):
+            levels = levels_of(jax.tree.map(lambda x, place=place: x[place], runs))
+            yield curve_of_levels(levels, tasks[i].tolerance, tasks[i].best, policy_prior.atomic)
+
+
+def _row_run(world, policy_prior, settings):
+    num_particles, num_sweeps, reach, stop_at, _ = settings
+    ends = dict(
+        reach=np.float64(reach), stop_at=np.float64(stop_at), max_levels=_most_levels(world, policy_prior, settings)
+    )
+    links, world = world_links(world), bare(world)
+
+    def run(key, goes_on, paid, tolerance, best):
+        mover = row_mover(
+            world, links, (goes_on, paid), policy_prior, num_particles=num_particles, num_sweeps=num_sweeps
+        )
+        populations = traced_split(key, mover, num_particles=num_particles, tolerance=tolerance, best=best, **ends)
+        return populations._replace(particles=None)
+
+    return run
+
+
+def _most_levels(world, policy_prior, settings) -> int:
+    """Levels of a bit or more, whose values take memory: no more than a flat prior has bits."""
+    number, bits = np.asarray(world.available).sum(-1), min(settings[-1], _MOST_TRACED_BITS)
     if isinstance(policy_prior, ActionSequences):
-        return min(max_bits, policy_prior.horizon * np.log2(number.max()) + 10)
+        bits = min(bits, policy_prior.horizon * np.log2(number.max()) + 10)
     if isinstance(policy_prior, UniformDeterministic):
-        return min(max_bits, np.log2(number[choice_states(world, reachable_states(world))]).sum() + 10)
-    return max_bits
+        bits = min(bits, np.log2(number[choice_states(world, reachable_states(world))]).sum() + 10)
+    return int(np.ceil(bits)) + 2

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from threadpoolctl import threadpool_limits
 
-from .cache import described, fingerprint, kept
-from .curve_engines import curves
+from .cache import described, fingerprint, found, keep
+from .curve_engines import Task, curves
 from .curves import curve_of_constant
 from .errors import InputError, check_whole
 from .payoffs import Payoffs, as_payoffs, stack_payoffs
@@ -137,19 +137,26 @@ def value_tail(
 ) -> ValueTail:
     """The value tail of `utility`, or of each of a stack of `Payoffs`, among policies from `policy_prior`.
 
-    num_particles: policies in a population; the standard error at g bits is about 1.2 sqrt(g / (N ln 2)) bits.
-    num_sweeps: proposals for each state (each step of an action sequence) between two levels; at least 40 in all are
-    made. Too few leave copies alike, and the error is then larger than stated.
+    num_particles: policies in a population; the standard error at g bits is about 1.1 sqrt(g / (N ln 2)) bits.
+    num_sweeps: moves between two levels: for each state (each step of an action sequence) so many, at least 40 in all.
+    Too few leave copies alike, and the error is then larger than stated.
     reach: where to stop, as a share of the way from the mean random value to the best one; by default 1, to the
     top, for finitely many policies and 0.98 for a continuous prior, whose best value is never reached.
-    stop_at: a value beyond which the curve is not wanted. max_bits: where to stop in any case.
+    stop_at: a value beyond which the curve is not wanted. max_bits: where to stop in any case (priors of your own and
+    horizons: at 1000 at most).
     progress: called with (done, all) utilities.
 
-    Raises InputError for a prior without moves and for numbers out of range. `key` is consumed.
+    Uniform and Dirichlet rows without a horizon are moved by compiled code: splitting with rank-one updates up to 256
+    states; beyond, tempering (see `tempering.py`) with N / 64 policies, at least 16, whose error grows more slowly than
+    the bits. Other priors are moved in JAX, those of rows on every device that it sees, each with its share of the
+    utilities.
 
     Results are kept on disk by content, the key included: the same call gives the same numbers (UTILISCOPE_CACHE).
-    Costs about bits x N x num_sweeps proposals: O(S) each and O(S^2) if accepted for priors of independent rows
-    without a horizon, a full evaluation for others. Memory: max_bits x N values, and N policies.
+    Costs about bits x N x max(S, 40) x num_sweeps proposals: O(K) each with K successors a state, and O(S^2) if
+    accepted; a full evaluation each for priors that are not made of rows, and with a horizon. Memory: N S^2 numbers
+    for each thread up to 256 states; beyond, N S / 64 and two sparse factorisations.
+
+    Raises InputError for a prior without moves and for numbers out of range. `key` is consumed.
     """
     check_prior(policy_prior)
     if not has_moves(policy_prior):
@@ -167,23 +174,36 @@ def value_tail(
     world = comparison_world(world, policy_prior)
     reach = (1.0 if policy_prior.atomic else 0.98) if reach is None else reach
     settings = (num_particles, num_sweeps, float(reach), float(stop_at), float(max_bits))
-    threads = max(1, os.cpu_count() // stack.num_utilities)
-    curve = curves(world, policy_prior, settings, threads)
+    done, tails, tasks = 0, {}, {}
 
-    def one(index):
-        # Contexts of precision belong to a thread.
-        with jax.enable_x64(True):
-            return _one_tail(key, world, _by_itself(stack[index]), policy_prior, settings, curve)
+    def finish(index, curve):
+        nonlocal done
+        tails[index] = curve
+        done += 1
+        if progress is not None:
+            progress(done, stack.num_utilities)
 
-    tails = []
     # Utilities run side by side; threads of the linear algebra inside each would only wait for one another.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
-        for arrays in pool.map(one, range(stack.num_utilities)):
-            tails.append(arrays)
-            if progress is not None:
-                progress(len(tails), stack.num_utilities)
-    tail = _stack(tails, policy_prior.atomic)
+        prepared = pool.map(lambda one: _prepared(key, world, one, policy_prior, settings), _each(stack))
+        for index, (curve, task) in enumerate(prepared):
+            if curve is not None:
+                finish(index, curve)
+            else:
+                tasks[index] = task
+        engine = curves(world, policy_prior, settings, list(tasks.values()), pool)
+        # The description of a user's own prior need not tell all that it does.
+        ours = type(policy_prior).__module__.startswith("utiliscope.")
+        for (index, task), curve in zip(tasks.items(), engine, strict=True):
+            if ours:
+                keep("tails", task.name, curve)
+            finish(index, curve)
+    tail = _stack([tails[index] for index in range(stack.num_utilities)], policy_prior.atomic)
     return tail[0] if single else tail
+
+
+def _each(stack):
+    return (_by_itself(stack[index]) for index in range(stack.num_utilities))
 
 
 def _what_matters(world, policy_prior):
@@ -204,29 +224,28 @@ def _by_itself(payoffs):
     return Payoffs(state, action, reach[used], np.asarray(payoffs.targets)[used])
 
 
-def _one_tail(key, world, payoffs, policy_prior, settings, curve):
-    """The knots of one utility's tail, from disk if they are there."""
+def _prepared(key, world, payoffs, policy_prior, settings):
+    """The curve of one utility, from disk or of a constant, or None and the task of computing it."""
     content = [np.asarray(leaf) for _, one in weighted_worlds(world) for leaf in _what_matters(one, policy_prior)]
     weights = [weight for weight, _ in weighted_worlds(world)]
     parts = [np.asarray(part) for part in jax.tree.leaves(payoffs)]
     seed = np.asarray(jax.random.key_data(key))
     name = fingerprint(_VERSION, *content, weights, *parts, seed, *settings, world.horizon, described(policy_prior))
-    # Each utility has a key of its own that does not depend on its place among others.
-    own_key = jax.random.fold_in(key, int(fingerprint(*parts)[:8], 16) % 2**31)
-
-    def compute():
+    curve = found("tails", name)
+    if curve is not None:
+        return curve, None
+    # Contexts of precision belong to a thread.
+    with jax.enable_x64(True):
         worst, best = value_range(world, payoffs)
         tolerance = tie_tolerance(world, payoffs, worst, best)
         if best - worst <= tolerance:
-            return curve_of_constant(best, tolerance)
+            return curve_of_constant(best, tolerance), None
         if isinstance(world, PossibleWorlds) and not policy_prior.atomic:
             # What is best in each world may be far beyond any policy that does not know which one it is in.
             best = float(expected_utility(world, optimal_policy(world, payoffs), payoffs))
-        return curve(own_key, payoffs, tolerance, best)
-
-    # The description of a user's own prior need not tell all that it does.
-    ours = type(policy_prior).__module__.startswith("utiliscope.")
-    return kept("tails", name, compute) if ours else compute()
+        # Each utility has a key of its own that does not depend on its place among others.
+        own_key = jax.random.fold_in(key, int(fingerprint(*parts)[:8], 16) % 2**31)
+    return None, Task(name, own_key, payoffs, tolerance, best)
 
 
 def _stack(tails, atomic) -> ValueTail:
