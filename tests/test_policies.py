@@ -1,6 +1,7 @@
 """Random-policy priors: what they draw, their densities, and that their moves leave them as they are."""
 
 import itertools
+import math
 from collections import Counter
 from fractions import Fraction
 
@@ -324,3 +325,18 @@ def test_horizons_of_sequences():
     for horizon in (0, -1, 2.5):
         with pytest.raises((us.InputError, TypeError), match="horizon"):
             us.ActionSequences(horizon)
+
+
+def test_log_probabilities():
+    """Of a uniform prior over 2 * 3 policies, and of a flat density; nothing outside their support."""
+    available = np.array([[True, True, False], [True, True, True], [False, False, True]])
+    world = us.world_model(np.repeat(np.eye(3)[:, None], 3, 1), np.ones(3) / 3, 0.5, available=available)
+    policy = np.eye(3)[[1, 2, 2]]
+    flat, rows = us.UniformDeterministic(), us.Dirichlet(1.0)
+    assert float(flat.log_prob(policy, world)) == pytest.approx(-math.log(6))
+    inside = np.array([[0.2, 0.8, 0.0], [0.1, 0.2, 0.7], [0.0, 0.0, 1.0]])
+    assert float(flat.log_prob(inside, world)) == -math.inf
+    assert float(rows.log_prob(inside, world)) == pytest.approx(math.log(2))
+    for prior in (flat, rows):
+        assert float(prior.log_prob(np.eye(3)[[2, 2, 2]], world)) == -math.inf
+        assert np.isfinite(prior.log_prob(prior.sample(jax.random.key(0), world), world))

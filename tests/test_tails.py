@@ -527,3 +527,46 @@ def test_bad_calls():
     with pytest.raises(us.InputError, match="num_particles is 1; it must be a whole number of at least 2"):
         us.value_tail(KEY, world, utility, num_particles=1)
     assert us.intelligence(KEY, world, utility / 1.5, utility, policy_prior=OnlySamples()).is_lower_bound is False
+
+
+# Stored, and read in other ways
+
+
+def test_curves_are_stored_without_loss(tmp_path):
+    world, utility = contexts(4)
+    stack = stack_payoffs([as_payoffs(world, utility), as_payoffs(world, -utility)])
+    for tail in (
+        us.value_tail(KEY, world, utility, num_particles=32),
+        us.value_tail(KEY, world, stack, num_particles=32),
+    ):
+        us.save_value_tail(tail, tmp_path / "tail.npz")
+        again = us.load_value_tail(tmp_path / "tail.npz")
+        assert again.atomic == tail.atomic
+        for one, other in zip(tail_arrays(tail), tail_arrays(again), strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert files(tmp_path) == [tmp_path / "tail.npz"]
+    (tmp_path / "other.npz").write_text("something else")
+    with pytest.raises(us.InputError, match=r"other.npz holds no value tail"):
+        us.load_value_tail(tmp_path / "other.npz")
+    with pytest.raises(us.InputError, match="does not exist"):
+        us.load_value_tail(tmp_path / "none.npz")
+
+
+def test_the_law_of_intelligence_under_the_prior():
+    """10 contexts: g takes the 11 values of a binomial tail; P(g >= bits) and Z(U) from the same curve."""
+    world, utility = contexts(10)
+    tail = us.value_tail(KEY, world, utility, num_particles=4096)
+    reach = scipy.stats.binom(10, 0.5).sf(np.arange(11) - 1)
+    bits = np.asarray(jax.vmap(tail.bits)(np.arange(11.0)))
+    errors = np.asarray(jax.vmap(tail.std_error)(np.arange(11.0)))
+    for g, chance, error in zip(bits, reach, errors, strict=True):
+        assert abs(math.log2(float(us.intelligence_survival(tail, g - 1e-12)) / chance)) <= 5 * error + 1e-9
+    assert float(us.intelligence_survival(tail, bits[-1] + 1.0)) == 0
+    between = (bits[4] + bits[5]) / 2
+    assert float(us.intelligence_survival(tail, between)) == pytest.approx(2 ** -bits[5])
+    exact = math.log(np.sum((reach - np.append(reach[1:], 0)) * reach**-0.5))
+    assert float(us.log_normaliser(us.ExponentialLaw(0.5), tail)) == pytest.approx(exact, abs=5 * errors.max())
+
+
+def test_the_law_of_intelligence_without_ties(smooth_tail):
+    np.testing.assert_allclose(us.intelligence_survival(smooth_tail, np.array([-1.0, 0.0, 3.0])), [1, 1, 0.125])

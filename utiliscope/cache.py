@@ -80,9 +80,14 @@ def keep(kind: str, name: str, arrays: dict[str, np.ndarray]) -> None:
     path = folder / kind / f"{name}.npz"
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            np.savez(file, **arrays, fingerprint=np.array(_of_all(arrays)))
-        os.replace(file.name, path)
+        write_arrays(path, dict(arrays, fingerprint=np.array(_of_all(arrays))))
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write an npz file, whole or not at all."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+        np.savez(file, **arrays)
+    os.replace(file.name, path)
 
 
 def _of_all(arrays) -> str:

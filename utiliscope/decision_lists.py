@@ -137,6 +137,10 @@ class DecisionLists(eqx.Module):
         """Bits that `program` takes; 2^-bits sums to 1 over all programs."""
         return -self.log_prob(program, world) / math.log(2)
 
+    def num_moves(self, world: World) -> int:
+        """How many moves change a list well: most of them change nothing that matters, and are refused."""
+        return 8 * world.num_states
+
     def perturb(self, key, program: DecisionList, world: World):
         """Change a condition, an action or the default, insert or delete a rule, or swap two neighbours.
 

@@ -14,6 +14,7 @@ LN2 = math.log(2.0)
 
 # A population of N random policies cannot tell g below about 1 / N from 0, where a density may vanish.
 _LEAST_BITS = 1e-4
+_BITS_TOLERANCE = 1e-9  # of bits that are the same
 
 
 @runtime_checkable
@@ -73,7 +74,7 @@ def log_intelligence_weight(law: IntelligenceLaw, tails, bits):
 
 
 def log_normaliser(law: IntelligenceLaw, tails):
-    """ln Z(U) = ln E[h(g)] over random policies, in nats, one for each tail.
+    """ln Z(U) = ln E[h(g)] over random policies, in nats, one for each tail: E_xi[h(g)] of any law h.
 
     Without ties the same number for every U; with finitely many policies the sum over the tail's steps.
     """
@@ -81,3 +82,19 @@ def log_normaliser(law: IntelligenceLaw, tails):
         return law.log_mean()
     _, bits, log_mass = tails.cells(None, None)
     return logsumexp(log_mass + law.log_weight(bits), axis=-1)
+
+
+def intelligence_survival(tails, bits):
+    """P(g >= `bits`) over random policies, one for each tail: the law of g under the prior itself.
+
+    Without ties 2^-bits: g is Exponential(ln 2). With finitely many policies g only takes the values of the tail's
+    steps, and the chance is that of the first step that is as high; beyond the end of the curve, 0 if it is complete,
+    else at most the chance of its last step, which is returned.
+    """
+    bits = jnp.asarray(bits)
+    if not tails.atomic:
+        return jnp.where(tails.constant(), (bits <= 0) * 1.0, jnp.exp2(-jnp.maximum(bits, 0.0)))
+    heights = -jnp.asarray(tails.log2_prob)
+    reached = heights >= bits[..., None] - _BITS_TOLERANCE
+    chance = jnp.max(jnp.where(reached, jnp.exp2(-heights), 0.0), axis=-1)
+    return jnp.where(reached.any(-1) | tails.complete, chance, jnp.exp2(-heights[..., -1]))

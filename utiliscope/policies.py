@@ -41,6 +41,12 @@ class UniformDeterministic(eqx.Module):
         """`[S, A]`, one-hot rows."""
         return jax.vmap(_random_choice)(jax.random.split(key, world.num_states), jnp.asarray(world.available))
 
+    def log_prob(self, policy, world: World):
+        """ln of the probability of a policy `[S, A]`, in nats; -inf for one that is not deterministic."""
+        policy, available = jnp.asarray(policy), jnp.asarray(world.available)
+        one_each = jnp.all((policy == 1).sum(-1) == 1) & jnp.all((policy == 0) | ((policy == 1) & available))
+        return jnp.where(one_each, -jnp.log(available.sum(-1)).sum(), -jnp.inf)
+
     def perturb_row(self, key, row, available):
         """Another action for one state, uniformly: a new row and the log ratio of the move (0)."""
         return _random_choice(key, available), jnp.zeros((), row.dtype)
@@ -62,6 +68,11 @@ class Dirichlet(eqx.Module):
     def sample(self, key, world: World):
         """`[S, A]`, rows on the simplex of available actions."""
         return dirichlet_rows(key, self.concentration, jnp.asarray(world.available))
+
+    def log_prob(self, policy, world: World):
+        """ln of the density of a policy `[S, A]`, in nats (see `RowDirichlet`); -inf outside its support."""
+        distribution = self.distribution(world)
+        return jnp.where(distribution.support(policy), distribution.log_prob(policy), -jnp.inf)
 
     def distribution(self, world: World) -> RowDirichlet:
         """The prior as a NumPyro distribution over `[S, A]`, with a density that NUTS can use."""

@@ -7,6 +7,7 @@ once by splitting, kept on disk, and reused for every operator, recording and we
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -15,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from threadpoolctl import threadpool_limits
 
-from .cache import described, fingerprint, found, keep
+from .cache import described, fingerprint, found, keep, write_arrays
 from .curve_engines import Task, curves
 from .curves import curve_of_constant
 from .errors import InputError, check_whole
@@ -27,6 +28,7 @@ from .values import expected_utility, full_precision
 from .world.possible import PossibleWorlds, World, weighted_worlds
 
 _VERSION = 5  # of what is kept on disk
+_FIELDS = ("values", "log2_prob", "log2_error", "tolerance", "complete")
 
 
 class ValueTail(eqx.Module):
@@ -200,6 +202,24 @@ def value_tail(
             finish(index, curve)
     tail = _stack([tails[index] for index in range(stack.num_utilities)], policy_prior.atomic)
     return tail[0] if single else tail
+
+
+def save_value_tail(tail: ValueTail, path) -> None:
+    """Write a curve, or a stack of them, to an `.npz` file: whole or not at all."""
+    arrays = {name: np.asarray(getattr(tail, name)) for name in _FIELDS}
+    write_arrays(Path(path), dict(arrays, atomic=np.array(tail.atomic)))
+
+
+def load_value_tail(path) -> ValueTail:
+    """The curve that `save_value_tail` wrote. Raises InputError for any other file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return ValueTail(*(file[name] for name in _FIELDS), atomic=bool(file["atomic"]))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; write it with save_value_tail(tail, path)") from None
+    except Exception as error:
+        # A damaged file raises almost anything.
+        raise InputError(f"{path} holds no value tail ({error}); write it with save_value_tail(tail, path)") from None
 
 
 def _each(stack):

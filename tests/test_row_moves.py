@@ -1,0 +1,259 @@
+"""Compiled moves of rows: against fresh dense solves, and against exact draws of the law that they leave invariant."""
+
+import itertools
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+import utiliscope as us
+from utiliscope import row_kernels, row_splitting
+from utiliscope.payoffs import as_payoffs
+from utiliscope.planning import chains, tie_tolerance, value_range
+from utiliscope.row_splitting import Patches, WholeInverses, draw_rows, row_problem
+from utiliscope.world.possible import weighted_worlds
+from utiliscope.world.transition import SparseTransition
+
+AVAILABLE = np.array([[True, True, True], [True, True, False], [True, False, True], [False, True, False]])
+DETERMINISTIC = us.UniformDeterministic()
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    with threadpool_limits(1, "blas"):
+        yield
+
+
+def random_world(seed, discount=0.8, sparse=False):
+    rng = np.random.default_rng(seed)
+    transition = rng.dirichlet(np.ones(4) * 0.5, (4, 3))
+    if sparse:
+        transition = us.sparse_transition(rng.integers(0, 4, (4, 3, 2)), np.full((4, 3, 2), 0.5))
+    return us.world_model(transition, rng.dirichlet(np.ones(4)), discount, available=AVAILABLE)
+
+
+def random_payoffs(seed):
+    """Payoffs a step, for actions, and for two sets to be reached: three chains."""
+    rng = np.random.default_rng(seed)
+    return us.Payoffs(rng.normal(size=4), rng.normal(size=(4, 3)), rng.normal(size=2), np.eye(4, dtype=bool)[:2])
+
+
+def grid(size, discount=0.9, **options):
+    world = us.gridworld(["." * size] * (size - 1) + ["." * (size - 1) + "G"], discount=discount, **options)
+    return world, as_payoffs(world, world.features["G"])
+
+
+PROBLEMS = {
+    "three chains": (random_world(4), random_payoffs(4)),
+    "steps": (random_world(5, 0.99), as_payoffs(random_world(5), np.array([1.0, -0.4, 0.1, 0.0]))),
+    "sparse": (random_world(6, sparse=True), random_payoffs(6)),
+    "sparse grid": grid(4, slip=0.2, sparse=True),
+    "possible": (us.possible_worlds([random_world(7), random_world(8, 0.9)], [1, 3]), random_payoffs(7)),
+    "sparse and dense": (us.possible_worlds([random_world(9, sparse=True), random_world(1)]), random_payoffs(8)),
+}
+
+
+def fresh(world, payoffs, policy):
+    """`[N]` values, `[N, C, S]` values to come and visits, `[N, C, S, S]` inverses, one dense matrix at a time."""
+    ahead, visits, inverses = [], [], []
+    for weight, one in weighted_worlds(world):
+        table = one.transition.dense() if isinstance(one.transition, SparseTransition) else one.transition
+        for goes_on, paid in zip(*chains(one, payoffs), strict=True):
+            step = float(one.discount) * goes_on[:, None] * np.einsum("nsa,sat->nst", policy, np.asarray(table))
+            inverses.append(np.linalg.inv(np.eye(world.num_states) - step))
+            ahead.append((inverses[-1] @ (policy * paid).sum(-1)[..., None])[..., 0])
+            visits.append(weight * np.asarray(one.initial) @ inverses[-1])
+    ahead, visits, inverses = (np.stack(part, 1) for part in (ahead, visits, inverses))
+    pay = np.concatenate([chains(one, payoffs)[1] for _, one in weighted_worlds(world)])
+    return np.einsum("ncs,nsa,csa->n", visits, policy, pay), ahead, visits, inverses
+
+
+def assert_policies(policy, world, prior):
+    assert not policy[:, ~np.asarray(world.available)].any() and (policy >= 0).all()
+    np.testing.assert_allclose(policy.sum(-1), 1.0, rtol=1e-12)
+    if prior.atomic:
+        assert set(np.unique(policy)) == {0.0, 1.0}
+
+
+CLOSE = dict(rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("prior", [DETERMINISTIC, us.Dirichlet(0.3)])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_moves_with_whole_inverses_keep_them_exact(name, prior):
+    world, payoffs = PROBLEMS[name]
+    random = np.random.default_rng(0)
+    drawn = draw_rows(random, prior, np.asarray(world.available), 32)
+    population = WholeInverses(random, row_problem(world, payoffs, prior), drawn.copy(), 1)
+    order = np.argsort(population.values)
+    level = population.values[order[15]]
+    population.copy(order[:16], order[16:])
+    before = population.policy.copy()
+    for _ in range(15):
+        population.move(np.arange(32), level)
+    assert (population.age == 15).all()
+    for mine, expected in zip(
+        (population.values, population.ahead, population.visits, population.inverse),
+        fresh(world, payoffs, population.policy),
+        strict=True,
+    ):
+        np.testing.assert_allclose(mine, expected, **CLOSE)
+    for n in (0, 20):
+        assert population.values[n] == pytest.approx(float(us.expected_utility(world, population.policy[n], payoffs)))
+    assert (population.values > level).all()
+    assert_policies(population.policy, world, prior)
+    moved = (population.policy != before).any((0, 2))
+    assert (np.flatnonzero(moved) == row_problem(world, payoffs, prior).rows).all()
+
+
+@pytest.mark.parametrize("prior", [DETERMINISTIC, us.Dirichlet(0.3)])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_moves_with_patches_keep_their_blocks_exact(name, prior, monkeypatch):
+    world, payoffs = PROBLEMS[name]
+    monkeypatch.setattr(row_splitting, "_PATCH", 3)
+    seen = []
+
+    def watched(*arguments):
+        row_kernels.move_particles(*arguments)
+        rows, row_place, column_place, policy, inverse, ahead, visits, values = *arguments[7:8], *arguments[10:17]
+        value, *parts = fresh(world, payoffs, policy)
+        np.testing.assert_allclose(values, value, **CLOSE)
+        towards = np.unique(arguments[8][2][rows])
+        np.testing.assert_allclose(ahead[..., row_place[towards]], parts[0][..., towards], **CLOSE)
+        np.testing.assert_allclose(visits[..., column_place[rows]], parts[1][..., rows], **CLOSE)
+        block = inverse[:, :, row_place[towards]][..., column_place[rows]]
+        np.testing.assert_allclose(block, parts[2][:, :, towards][..., rows], **CLOSE)
+        seen.append(rows)
+
+    class Kernels:
+        move_particles, patches = staticmethod(watched), staticmethod(row_kernels.patches)
+
+    random = np.random.default_rng(1)
+    problem = row_problem(world, payoffs, prior)
+    population = Patches(random, problem, draw_rows(random, prior, np.asarray(world.available), 4), 2)
+    monkeypatch.setattr(row_splitting, "row_kernels", Kernels)
+    for warmth in (1.0, 0.01):
+        for n in range(4):
+            seen.clear()
+            population.sweep(n, warmth)
+            # Every row that may change is in one block.
+            assert (np.sort(np.concatenate(seen)) == problem.rows).all()
+    for mine, expected in zip(
+        (population.values, population.ahead, population.visits), fresh(world, payoffs, population.policy), strict=False
+    ):
+        np.testing.assert_allclose(mine, expected, **CLOSE)
+    assert_policies(population.policy, world, prior)
+
+
+def test_values_do_not_drift_from_ties():
+    world, payoffs = grid(10, 0.99)
+    random = np.random.default_rng(2)
+    population = WholeInverses(
+        random, row_problem(world, payoffs, DETERMINISTIC), draw_rows(random, DETERMINISTIC, world.available, 12), 1
+    )
+    for _ in range(16):
+        population.move(np.arange(12), -np.inf)
+    drift = np.abs(population.values - fresh(world, payoffs, population.policy)[0]).max()
+    assert drift < 0.1 * tie_tolerance(world, payoffs, *value_range(world, payoffs))
+
+
+# What moves leave invariant
+
+
+WORLD, PAYOFFS = PROBLEMS["three chains"]
+OPTIONS = itertools.product(*map(np.flatnonzero, AVAILABLE))
+POLICIES = np.eye(3)[np.array(list(OPTIONS))]
+LAWS = {"level": (0.4, 0.0), "warmth": (0.0, 0.25), "both": (0.4, 0.25)}
+
+
+def limits(law):
+    """The level and the warmth of a law: a share of random policies below, and a share of the range of values."""
+    share, part = LAWS[law]
+    values = fresh(WORLD, PAYOFFS, POLICIES)[0]
+    # Between two values, so that none is at the level.
+    level = np.sort(values)[[int(share * len(values)), int(share * len(values)) + 1]].mean() if share else -np.inf
+    return level, part * np.ptp(values)
+
+
+def moved(random, policy, prior, law, moves):
+    """Policies after `moves` changes of rows each."""
+    level, warmth = limits(law)
+    problem = row_problem(WORLD, PAYOFFS, prior)
+    all_of = WholeInverses(random, problem, policy.copy(), 1)
+    everywhere = np.arange(4)
+    row_kernels.move_particles(
+        random, np.arange(len(policy)), level, warmth, moves, problem.kind, problem.concentration, problem.rows,
+        problem.rules, problem.chains, everywhere, everywhere, all_of.policy, all_of.inverse, all_of.ahead,
+        all_of.visits, all_of.values, all_of.accepted,
+    )  # fmt: skip
+    return all_of.policy
+
+
+def swept(random, policy, prior, law, sweeps):
+    """Policies after sweeps of patches."""
+    population = Patches(random, row_problem(WORLD, PAYOFFS, prior), policy.copy(), 1)
+    for _ in range(sweeps):
+        for n in range(len(policy)):
+            population.sweep(n, limits(law)[1])
+    return population.policy
+
+
+def exact(random, concentration, law, number):
+    """Independent draws, by rejection; concentration None: deterministic ones."""
+    level, warmth = limits(law)
+    kept = []
+    while sum(map(len, kept)) < number:
+        policy = POLICIES[random.integers(0, len(POLICIES), 20_000)]
+        if concentration is not None:
+            gamma = np.where(AVAILABLE, random.standard_gamma(concentration, (20_000, 4, 3)), 0.0)
+            policy = gamma / gamma.sum(-1, keepdims=True)
+        values = fresh(WORLD, PAYOFFS, policy)[0]
+        passes = values > level
+        if warmth:
+            best = value_range(WORLD, PAYOFFS)[1]
+            passes &= random.random(20_000) < np.exp((values - best) / warmth)
+        kept.append(policy[passes])
+    return np.concatenate(kept)[:number]
+
+
+def cells(policy):
+    """`[N, 12]` which of the deterministic policies each one is."""
+    return (policy[:, None] == POLICIES).all((2, 3)) * 1.0
+
+
+def features(policy):
+    """`[N, F]` whose means say whether two samples have one law: moments and quantiles of values and rows."""
+    values = fresh(WORLD, PAYOFFS, policy)[0]
+    steps = values[:, None] > np.quantile(fresh(WORLD, PAYOFFS, POLICIES)[0], [0.3, 0.5, 0.6, 0.7, 0.8, 0.9])
+    rows = policy[:, AVAILABLE]
+    parts = [values[:, None], values[:, None] ** 2, steps, rows, rows**2]
+    return np.concatenate([*parts, *(rows < edge for edge in (1e-6, 0.01, 0.1, 0.5, 0.9))], -1)
+
+
+def assert_same_law(found, reference):
+    error = np.sqrt(found.var(0) / len(found) + reference.var(0) / len(reference))
+    # Of a rare event that one sample has not seen.
+    error = np.maximum(error, 1 / min(len(found), len(reference)))
+    assert (np.abs(found.mean(0) - reference.mean(0)) <= 5 * error).all()
+
+
+@pytest.mark.parametrize("start", ["exact", "one point"])
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("concentration", [None, 0.3, *(pytest.param(c, marks=pytest.mark.slow) for c in (1.0, 2.5))])
+def test_moves_leave_their_law_invariant_and_forget_their_start(concentration, law, start):
+    random, number = np.random.default_rng(3), 8_000
+    prior, of = (DETERMINISTIC, cells) if concentration is None else (us.Dirichlet(concentration), features)
+    reference, before = (exact(random, concentration, law, number) for _ in range(2))
+    before = before if start == "exact" else np.repeat(before[:1], number, 0)
+    found = moved(random, before, prior, law, 3 if start == "exact" else 200)
+    assert (found != before).any()
+    assert_same_law(of(found), of(reference))
+
+
+@pytest.mark.parametrize("concentration", [None, 0.3])
+def test_sweeps_of_patches_forget_their_start(concentration, monkeypatch):
+    monkeypatch.setattr(row_splitting, "_PATCH", 2)
+    random, number = np.random.default_rng(4), 500
+    prior, of = (DETERMINISTIC, cells) if concentration is None else (us.Dirichlet(concentration), features)
+    before = np.repeat(exact(random, concentration, "warmth", 1), number, 0)
+    assert_same_law(of(swept(random, before, prior, "warmth", 3)), of(exact(random, concentration, "warmth", 20_000)))
