@@ -103,7 +103,7 @@ def draw(table, path):
             ax.errorbar(places, part.bits, part.spread, fmt="o", color=colour, capsize=2, label=name)
             ax.hlines(part.bits.mean(), places[0] - 0.4, places[-1] + 0.4, color=colour, lw=1, ls="--")
             for x, subject in zip(places, part.subject, strict=True):
-                ax.annotate(subject, (x, 0), (x, 2), textcoords="offset points", fontsize=7, ha="center", color="0.4")
+                ax.annotate(subject, (x, 0), (0, 2), textcoords="offset points", fontsize=7, ha="center", color="0.4")
             place += len(part) + 1
         ax.set(title=title, xticks=[], ylim=(0, None), ylabel="intelligence for reach(water_port), bits")
         ax.spines[["top", "right"]].set_visible(False)

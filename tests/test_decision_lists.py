@@ -325,15 +325,14 @@ def test_all_parameters_enter_the_name_under_which_tails_are_kept():
     assert len(names | {described(us.DecisionLists())}) == 5
 
 
-@pytest.mark.xfail(reason="the name under which a tail is kept does not hold the world's features yet", strict=False)
 def test_worlds_that_differ_in_features_do_not_share_a_tail(monkeypatch):
     names = set()
 
-    def kept(kind, name, compute):
+    def found(kind, name):
         names.add(name)
-        return tails._knots_of_constant(0.0, 1e-9)
+        return tails.curve_of_constant(0.0, 1e-9)
 
-    monkeypatch.setattr(tails, "kept", kept)
+    monkeypatch.setattr(tails, "found", found)
     for features in ({"a": [True, False]}, {"b": [False, True], "x": [0.0, 1.0]}):
         us.value_tail(KEY, tiny_world(2, features), np.eye(2), policy_prior=us.DecisionLists())
     assert len(names) == 2

@@ -250,6 +250,37 @@ def test_moves_leave_their_law_invariant_and_forget_their_start(concentration, l
     assert_same_law(of(found), of(reference))
 
 
+@pytest.mark.parametrize("concentration", [0.3, 1.0])
+def test_rows_without_some_actions_come_back(concentration):
+    """Shares of 0 exactly, as numbers too small to write down leave them."""
+    random, number = np.random.default_rng(5), 4_000
+    corner = np.repeat(POLICIES[:1], number, 0)
+    found = moved(random, corner, us.Dirichlet(concentration), "warmth", 200)
+    assert_same_law(features(found), features(exact(random, concentration, "warmth", number)))
+
+
+@pytest.mark.parametrize("concentration", [1e-3, 1e-2, 1e6])
+def test_extreme_rows_stay_rows(concentration):
+    random, prior = np.random.default_rng(6), us.Dirichlet(concentration)
+    drawn = draw_rows(random, prior, AVAILABLE, 500)
+    assert ((drawn == 0).sum() > 500 * 5) == (concentration < 0.002)
+    for law in LAWS:
+        start = drawn[fresh(WORLD, PAYOFFS, drawn)[0] > limits(law)[0]]
+        if len(start):
+            found = moved(random, start, prior, law, 300)
+            assert_policies(found, WORLD, prior)
+            assert (fresh(WORLD, PAYOFFS, found)[0] > limits(law)[0]).all() and (found != start).any()
+
+
+def test_the_only_policy_above_a_level_stays():
+    values = fresh(WORLD, PAYOFFS, POLICIES)[0]
+    best, random = POLICIES[[values.argmax()] * 3], np.random.default_rng(7)
+    population = WholeInverses(random, row_problem(WORLD, PAYOFFS, DETERMINISTIC), best.copy(), 1)
+    population.move(np.arange(3), np.sort(values)[-2:].mean())
+    np.testing.assert_array_equal(population.policy, best)
+    assert population.accepted[0] == 0 and population.proposed == 120
+
+
 @pytest.mark.parametrize("concentration", [None, 0.3])
 def test_sweeps_of_patches_forget_their_start(concentration, monkeypatch):
     monkeypatch.setattr(row_splitting, "_PATCH", 2)

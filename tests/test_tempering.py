@@ -6,6 +6,7 @@ import math
 import jax
 import numpy as np
 import pytest
+import scipy.stats
 from threadpoolctl import threadpool_limits
 
 import utiliscope as us
@@ -184,6 +185,34 @@ def test_ties_within_the_tolerance_are_one_knot():
 
 
 # Errors, by repetition
+
+
+class Ideal:
+    """Standard normal values under the prior, moved perfectly: exp(b V) shifts them by b."""
+
+    def __init__(self, random, number):
+        self.random, self.values = random, random.normal(size=number)
+
+    def copy(self, places, parents):
+        self.values[places] = self.values[parents]
+
+    def sweep(self, n, warmth):
+        self.values[n] = 1 / warmth + self.random.normal()
+
+
+def test_reported_errors_of_ideal_populations():
+    found, points = [], np.array([2.0, 4.0, 6.0])
+    for seed in range(100):
+        random = np.random.default_rng(seed)
+        ends = dict(best=7.0, tolerance=1e-12, reach=1.0, stop_at=np.inf, max_bits=1e4)
+        curve = curve_of_ladder(temper(random, Ideal(random, 32), **ends), 1e-12, 1e9, False)
+        found.append([np.interp(points, curve["values"], curve[part]) for part in ("log2_prob", "log2_error")])
+    (bits, errors), exact = np.moveaxis(found, 1, 0), scipy.stats.norm.logsf(points) / math.log(2)
+    spread, reported = bits.std(0, ddof=1), np.sqrt((errors**2).mean(0))
+    print(f"bias {bits.mean(0) - exact}, spread / reported {spread / reported}")
+    assert (np.abs(bits.mean(0) - exact) < 5 * spread / math.sqrt(100)).all()
+    # 15 %, and three of a spread's own standard errors.
+    assert (np.abs(spread / reported - 1) < 0.15 + 3 / math.sqrt(200)).all()
 
 
 @pytest.mark.slow

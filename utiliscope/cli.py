@@ -73,7 +73,7 @@ def fit(
     num_warmup: Annotated[int, typer.Option(help="Warm-up draws of a chain.")] = 500,
     num_samples: Annotated[int, typer.Option(help="Draws kept of a chain.")] = 500,
     num_chains: Annotated[int, typer.Option(help="Chains.")] = 4,
-    num_particles: Particles = 256,
+    num_particles: Particles = 512,
     tail_bits: Annotated[float, typer.Option(help="How many bits the value tails go up to.")] = 200.0,
 ) -> None:
     """Fit a posterior over utilities to a recording; writes posterior.nc, utilities.csv and report.html."""

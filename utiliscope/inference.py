@@ -52,7 +52,7 @@ def fit(
     num_warmup: int = 500,
     num_samples: int = 500,
     num_chains: int = 4,
-    num_particles: int = 256,
+    num_particles: int = 512,
     tail_bits: float = 200.0,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
