@@ -30,14 +30,17 @@ import jax
 import numpy as np
 import scipy.stats
 from intelligence_cases import (
+    KEY,
     FreshSolves,
-    NormalFeatures,
     bandit,
     bits_of,
     contexts,
     corner_grid,
     counted,
+    exact_bits,
     load,
+    of_normal_features,
+    of_policy,
     pairs,
     timed,
 )
@@ -50,7 +53,6 @@ from utiliscope.planning import tie_tolerance, value_range
 from utiliscope.row_splitting import WholeInverses, draw_rows, row_problem
 from utiliscope.splitting import split
 
-KEY = jax.random.key(0)
 OTHER_PYTHON = os.environ.get("JAXNS_PYTHON", sys.executable)
 
 
@@ -73,18 +75,25 @@ def main():
 
 
 def exact():
-    for prior in (us.UniformDeterministic(), us.Dirichlet(1.0)):
-        world, utility = contexts(3)
-        run = dict(policy_prior=prior, num_particles=8)
-        _, seconds = timed(lambda world=world, utility=utility, run=run: us.value_tail(KEY, world, utility, **run))
-        print(f"first call, with {type(prior).__name__}: {seconds:.1f} s")
-    print(f"{'':34} {'estimate':>10} {'error':>7} {'exact':>10} {'z':>6} {'seconds':>8} {'policies':>9}")
+    with tempfile.TemporaryDirectory() as folder:
+        deterministic, stochastic = child("compile", folder)
+    print(f"first call, nothing compiled: {deterministic:.1f} s; then a first one with Dirichlet: {stochastic:.1f} s")
+    compile_seconds()
+    print(f"{'':34}   estimate   error      exact      z  seconds  policies")
     for name, true_bits, run in exact_cases():
         with counted() as policies:
             (estimate, error), seconds = timed(run)
         z = (estimate - true_bits) / error
         row = f"{estimate:10.3f} {error:7.3f} {true_bits:10.3f} {z:6.2f} {seconds:8.2f} {sum(policies):9.2g}"
         print(f"{name:34} {row}", flush=True)
+
+
+def compile_seconds():
+    """Seconds of a first small run with deterministic policies, and then with stochastic ones."""
+    world, utility = contexts(3)
+    priors = us.UniformDeterministic(), us.Dirichlet(1.0)
+    run = lambda prior: us.value_tail(KEY, world, utility, policy_prior=prior, num_particles=8)  # noqa: E731
+    return [timed(lambda prior=prior: run(prior))[1] for prior in priors]
 
 
 def exact_cases():
@@ -114,21 +123,6 @@ def exact_cases():
         yield f"normal features, z = {distance:.6f}", bits_of(scipy.stats.norm.logsf(distance)), (
             lambda z=distance: of_normal_features(z)
         )  # fmt: skip
-
-
-def of_policy(world, policy, utility, num_particles=1024, prior=us.UniformDeterministic()):
-    run = dict(policy_prior=prior, method="split", num_particles=num_particles)
-    found = us.intelligence(KEY, world, policy, utility, **run)
-    return found.value, found.std_error
-
-
-def of_normal_features(distance, number=5):
-    world = us.world_model(np.tile(np.eye(number), (number, 1, 1)), np.full(number, 1 / number), 0.5)
-    weights = np.arange(1.0, number + 1) / np.linalg.norm(np.arange(1.0, number + 1))
-    # The world is there for its number of states: what policies can reach in it says nothing about these values.
-    ends = dict(stop_at=distance, reach=1e6, max_bits=400)
-    tail = us.value_tail(KEY, world, weights, policy_prior=NormalFeatures(), num_particles=1024, **ends)
-    return float(tail.bits(distance)), float(tail.std_error(distance))
 
 
 # Beside another program
@@ -271,20 +265,6 @@ def grid_bits(size, slip):
     return found.value, found.std_error, seconds, time.process_time() - used, memory
 
 
-def exact_bits(size, slip):
-    """sum_s log2(A / best actions): strictly best ones, and those that one flip from the best policy ties with."""
-    world, goal = corner_grid(size, slip=slip)
-    payoffs = as_payoffs(world, goal)
-    policy = us.optimal_policy(world, goal)
-    step = 0.9 * np.einsum("sa,sat->st", policy, world.transition)
-    inverse = np.linalg.inv(np.eye(size**2) - step)
-    q = goal[:, None] + 0.9 * world.transition @ (inverse @ goal)
-    loss = q.max(-1, keepdims=True) - q
-    tolerance = tie_tolerance(world, payoffs, *value_range(world, payoffs))
-    effect = (np.asarray(world.initial) @ inverse)[:, None] * loss
-    return [float(np.log2(4 / near.sum(-1)).sum()) for near in (loss < 1e-13, effect < tolerance)]
-
-
 # Processes and devices
 
 
@@ -295,9 +275,7 @@ def child(name, folder, *arguments):
         settings |= dict(NUMBA_CACHE_DIR=f"{folder}/numba", JAX_COMPILATION_CACHE_DIR=f"{folder}/jax")
     command = [sys.executable, __file__, "--child", json.dumps([name, *arguments])]
     done = subprocess.run(command, env=settings, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stderr)
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else sys.exit(done.stderr)
 
 
 def _processors():
@@ -306,17 +284,15 @@ def _processors():
     return used.ru_utime + used.ru_stime
 
 
-CHILDREN = {"tails": tails_of, "grid": grid_bits}
+CHILDREN = {"compile": compile_seconds, "tails": tails_of, "grid": grid_bits}
 
 
 def device():
-    found = [one for one in jax.devices() if one.platform == "gpu"]
-    if not found:
+    if jax.default_backend() != "gpu":
         print(f"skipped: JAX sees no GPU, only {', '.join(map(str, jax.devices()))}")
         return
-    with jax.default_device(found[0]):
-        (bits, error), seconds = timed(lambda: of_normal_features(11.484540))
-    print(f"{found[0]}: normal features, {bits:.3f} bits, error {error:.3f}, exact 100, {seconds:.2f} s")
+    (bits, error), seconds = timed(lambda: of_normal_features(11.484540))
+    print(f"{jax.devices()[0]}: normal features, {bits:.3f} bits, error {error:.3f}, exact 100, {seconds:.2f} s")
 
 
 if __name__ == "__main__":

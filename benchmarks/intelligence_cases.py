@@ -15,6 +15,10 @@ import numpy as np
 
 import utiliscope as us
 from utiliscope import curve_engines, row_kernels
+from utiliscope.payoffs import as_payoffs
+from utiliscope.planning import tie_tolerance, value_range
+
+KEY = jax.random.key(0)
 
 
 def corner_grid(size, *, slip, sparse=False):
@@ -44,6 +48,35 @@ def pairs(number, num_states=25):
         one, other = random.choice(num_states, 2, replace=False)
         singles.append(np.eye(num_states)[one] + random.choice([0.25, 0.5, 0.75]) * np.eye(num_states)[other])
     return np.array(singles[:number])
+
+
+def of_policy(world, policy, utility, num_particles=1024, prior=us.UniformDeterministic()):
+    run = dict(policy_prior=prior, method="split", num_particles=num_particles)
+    found = us.intelligence(KEY, world, policy, utility, **run)
+    return found.value, found.std_error
+
+
+def of_normal_features(distance, number=5):
+    world = us.world_model(np.tile(np.eye(number), (number, 1, 1)), np.full(number, 1 / number), 0.5)
+    weights = np.arange(1.0, number + 1) / np.linalg.norm(np.arange(1.0, number + 1))
+    # The world is there for its number of states: what policies can reach in it says nothing about these values.
+    ends = dict(stop_at=distance, reach=1e6, max_bits=400)
+    tail = us.value_tail(KEY, world, weights, policy_prior=NormalFeatures(), num_particles=1024, **ends)
+    return float(tail.bits(distance)), float(tail.std_error(distance))
+
+
+def exact_bits(size, slip):
+    """sum_s log2(A / best actions): strictly best ones, and those that one flip from the best policy ties with."""
+    world, goal = corner_grid(size, slip=slip)
+    payoffs = as_payoffs(world, goal)
+    policy = us.optimal_policy(world, goal)
+    step = 0.9 * np.einsum("sa,sat->st", policy, world.transition)
+    inverse = np.linalg.inv(np.eye(size**2) - step)
+    q = goal[:, None] + 0.9 * world.transition @ (inverse @ goal)
+    loss = q.max(-1, keepdims=True) - q
+    tolerance = tie_tolerance(world, payoffs, *value_range(world, payoffs))
+    effect = (np.asarray(world.initial) @ inverse)[:, None] * loss
+    return [float(np.log2(4 / near.sum(-1)).sum()) for near in (loss < 1e-13, effect < tolerance)]
 
 
 class NormalFeatures(eqx.Module):

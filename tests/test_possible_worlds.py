@@ -386,18 +386,27 @@ def test_recordings_are_read_if_some_world_can_make_their_moves():
         us.read_behaviour(recording([1, 0], [0]), worlds)
 
 
-def test_the_policy_reading_averages_worlds(key):
-    # Either switch may light the lamp: pressing the one that hardly ever does says that dark is wanted.
+def pressed_in_vain():
+    """Either switch may light the lamp: pressing the one that hardly ever does says that dark is wanted."""
     members = switch([1, -1], discount=0.2)
     worlds = us.possible_worlds(members, [1, 9])
-    behaviour = us.read_behaviour(recording([0] * 21, [0] * 20), worlds)
-    candidates = us.candidate_set(members[0], {"light": "reach(lit)", "dark": "-reach(lit)"})
+    return members[0], worlds, us.read_behaviour(recording([0] * 21, [0] * 20), worlds)
+
+
+@pytest.mark.slow
+def test_the_policy_reading_averages_worlds():
+    member, worlds, behaviour = pressed_in_vain()
+    candidates = us.candidate_set(member, {"light": "reach(lit)", "dark": "-reach(lit)"})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         posterior = us.fit(behaviour, worlds, candidates=candidates, **QUICK)
     assert us.utility_table(posterior).set_index("utility").loc["dark", "probability"] > 0.8
     # Kept for pictures: the moves of either world.
     assert posterior["constant_data"]["moves"].values.tolist() == [[0, 0], [0, 1], [1, 1]]
+
+
+def test_competence_averages_worlds(key):
+    _, worlds, behaviour = pressed_in_vain()
     competence = us.behaviour_intelligence(key, behaviour, worlds, REACH_LIT, num_policies=50, num_particles=64)
     assert competence.estimate.value < 0.5  # -log2 p, with p about Beta(21, 1)
 

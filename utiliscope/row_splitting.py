@@ -15,6 +15,7 @@ from .world.transition import links
 
 _PATCH = 128
 _MOVES_OF_AN_INVERSE = 16  # before it is made afresh
+_REFRESHED = 64  # particles at a time: memory for more would lie idle
 _FEWEST_MOVES = 40
 _PASSES = 5
 _SPARSE_BELOW = 10  # times as many states as successors
@@ -107,7 +108,8 @@ class WholeInverses:
         self.values = np.empty(number)
         self.age = np.zeros(number, int)
         self.proposed, self.accepted = 0, np.zeros(1, np.int64)
-        self._refresh(np.arange(number))
+        for start in range(0, number, _REFRESHED):
+            self._refresh(np.arange(start, min(start + _REFRESHED, number)))
 
     def copy(self, places, parents):
         for part in (self.policy, self.inverse, self.ahead, self.visits, self.values, self.age):

@@ -139,7 +139,8 @@ def value_tail(
 ) -> ValueTail:
     """The value tail of `utility`, or of each of a stack of `Payoffs`, among policies from `policy_prior`.
 
-    num_particles: policies in a population; the standard error at g bits is about 1.1 sqrt(g / (N ln 2)) bits.
+    num_particles: policies in a population; the standard error at g bits is about 1.1 sqrt(g / (N ln 2)) bits,
+    more where many policies tie.
     num_sweeps: moves between two levels: for each state (each step of an action sequence) so many, at least 40 in all.
     Too few leave copies alike, and the error is then larger than stated.
     reach: where to stop, as a share of the way from the mean random value to the best one; by default 1, to the
@@ -149,14 +150,14 @@ def value_tail(
     progress: called with (done, all) utilities.
 
     Uniform and Dirichlet rows without a horizon are moved by compiled code: splitting with rank-one updates up to 256
-    states; beyond, tempering (see `tempering.py`) with N / 64 policies, at least 16, whose error grows more slowly than
-    the bits. Other priors are moved in JAX, those of rows on every device that it sees, each with its share of the
-    utilities.
+    states; beyond, tempering (see `tempering.py`) with N / 32 policies, at least 16, whose error grows more slowly
+    than the bits. (Each possible world, and each `reach` of a utility, counts its states squared against 256^2.)
+    Other priors are moved in JAX, those of rows on every device that it sees, each with its share of the utilities.
 
     Results are kept on disk by content, the key included: the same call gives the same numbers (UTILISCOPE_CACHE).
     Costs about bits x N x max(S, 40) x num_sweeps proposals: O(K) each with K successors a state, and O(S^2) if
     accepted; a full evaluation each for priors that are not made of rows, and with a horizon. Memory: N S^2 numbers
-    for each thread up to 256 states; beyond, N S / 64 and two sparse factorisations.
+    for each thread up to 256 states; beyond, N S / 32 and two sparse factorisations.
 
     Raises InputError for a prior without moves and for numbers out of range. `key` is consumed.
     """
