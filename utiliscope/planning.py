@@ -19,6 +19,7 @@ _MAX_TARGETS = 8
 TIE_TOLERANCE = 1e-12
 _ROUNDING = 1e-14  # of a step, relative to the absolute values that a solve adds up
 
+_NO_GAIN = 1e-14  # of the largest value
 _FEW_STATES, _FEW_SUCCESSORS = 300, 10
 _MOST_INVERTED = 2000  # states of a sparse world whose inverses are worth their memory
 
@@ -146,14 +147,18 @@ def _iterate(world, state, action, fixed, onward):
     """Policy iteration with the values of `fixed` states given: `[1, S]` values and `[S]` actions."""
     rows = np.arange(world.num_states)
     choice = np.argmax(np.where(world.available, action, -np.inf), -1)
+    reached = None
     while True:
         payoff = np.where(fixed, onward[0], state + action[rows, choice])
         value = _evaluated(world, choice, fixed, payoff)
+        # Within rounding equal actions would take turns for ever: then values no longer rise.
+        if reached is not None and value.sum() <= reached[0].sum():
+            return reached[0][None], reached[1]
+        reached = value, choice
         q = _masked_q(world, action, value)
         best = np.argmax(q, -1)
-        # A gain within rounding is none, or equal actions would take turns for ever.
         gain = q[rows, best] - q[rows, choice]
-        better = ~fixed & (gain > 1e-11 * (1 + np.abs(value).max()))
+        better = ~fixed & (gain > _NO_GAIN * np.abs(value).max())
         if not better.any():
             return value[None], choice
         choice = np.where(better, best, choice)

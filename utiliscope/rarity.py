@@ -130,10 +130,15 @@ def checked_policy(world: World, policy):
 
 def _number_of_policies(world, policy_prior) -> float:
     if isinstance(policy_prior, UniformDeterministic):
-        return float(np.prod(_choices(world), dtype=float))
+        return _power_of_two(np.log2(_choices(world)).sum())
     if isinstance(policy_prior, ActionSequences):
-        return float(_digits(world)) ** policy_prior.horizon
+        return _power_of_two(policy_prior.horizon * math.log2(_digits(world)))
     return math.inf
+
+
+def _power_of_two(bits) -> float:
+    # Rounded where it is a count, so that 2^20 is no more than 2^20.
+    return float(round(2.0**bits)) if bits < 50 else 2.0 ** min(bits, 1000.0)
 
 
 def _choices(world):

@@ -14,6 +14,8 @@ from scipy.special import logsumexp
 
 # Share of the population that a step's weights may leave effective.
 _KEPT = 0.85
+# Nats at one step: where the last values below the top are left behind, steps are too long to tell.
+_MOST_MISSED = 0.5
 
 
 class Ladder(NamedTuple):
@@ -40,7 +42,7 @@ def temper(random, population, *, best, tolerance, reach, stop_at, max_bits, thr
     mean = population.values.mean()
     target = min(mean + reach * (best - mean), stop_at) - tolerance
     preference, log_z, variance, lag = 0.0, 0.0, 0.0, 0.0
-    rungs, moved = [(0.0, population.values.copy(), 0.0, 0.0)], 0.0
+    rungs, before = [(0.0, population.values.copy(), 0.0, 0.0)], population.values.copy()
     with ThreadPoolExecutor(threads) as pool:
         while True:
             middle = np.median(population.values)
@@ -59,13 +61,12 @@ def temper(random, population, *, best, tolerance, reach, stop_at, max_bits, thr
             preference += step
             # Values still rise where a sweep does not forget the last preference: what is left of that lies between
             # nothing and as much as the sweep has moved them. Half of it is made good, and half is an error.
-            log_z += step * moved / 2
-            lag += step * moved / 2
+            missed = total + step * population.values.max() - logsumexp(step * before)
+            lag += np.clip(missed, -_MOST_MISSED, _MOST_MISSED) / 2
             population.copy(np.arange(size), _resampled(random, shares))
-            before = population.values.mean()
+            before = population.values.copy()
             list(pool.map(population.sweep, range(size), [1 / preference] * size))
-            moved = population.values.mean() - before
-            rungs.append((preference, population.values.copy(), log_z, variance + lag**2))
+            rungs.append((preference, population.values.copy(), log_z + lag, variance + lag**2))
 
 
 def _next_step(values):
