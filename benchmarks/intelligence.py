@@ -205,7 +205,7 @@ def speed(repeats=40):
 def many():
     """Seconds by the clock; and of processors, which on an idle machine with 2 would take half as long by the clock."""
     print(f"{'':48} process  seconds of processors most bits most error")
-    for number, prior, particles in ((300, "UniformDeterministic", 384), (83, "Dirichlet", 256)):
+    for number, prior, particles in ((300, "UniformDeterministic", 384), (83, "Dirichlet", 128)):
         with tempfile.TemporaryDirectory() as folder:
             for process in ("fresh", "warm"):
                 started, used = time.perf_counter(), _processors()

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .row_kernels import leaders
 from .splitting import Run
 from .tempering import Ladder, log_weights
 
@@ -58,7 +59,7 @@ def curve_of_constant(value, tolerance) -> dict[str, np.ndarray]:
 def _thinned(values, heights, errors, tolerance, best, atomic):
     """Ties keep their first, which is their highest; then the curve is thinned evenly in bits. From nats to bits."""
     # In a continuous crowd neighbours are closer than that without being ties.
-    first = _leaders(values, tolerance) if atomic else np.concatenate([[True], np.diff(values) > 0])
+    first = leaders(values, tolerance) if atomic else np.concatenate([[True], np.diff(values) > 0])
     heights, errors = np.minimum.accumulate(heights) / np.log(2), errors / np.log(2)
     keep = np.flatnonzero(first)
     if len(keep) > _MAX_KNOTS:
@@ -72,13 +73,3 @@ def _thinned(values, heights, errors, tolerance, best, atomic):
         tolerance=np.array(tolerance),
         complete=np.array(complete),
     )
-
-
-def _leaders(values, tolerance):
-    """Which of rising values is more than `tolerance` above the last one so marked: a crowd is more than one tie."""
-    marked, last = np.zeros(len(values), bool), -np.inf
-    index = 0
-    while index < len(values):
-        marked[index], last = True, values[index]
-        index = np.searchsorted(values, last + tolerance, side="right")
-    return marked

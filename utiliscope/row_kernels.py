@@ -83,16 +83,15 @@ def move_particles(
                         change += (new[a] - old[a]) * chance[c, s, a, k]
                     if change != 0.0 and goes_on[c, s] != 0.0:
                         change *= scale * goes_on[c, s]
-                        source = inverse[n, c, row_place[successors[s, k]]]
+                        t = row_place[successors[s, k]]
                         for j in range(len(across)):
-                            across[j] += change * source[j]
+                            across[j] += change * inverse[n, c, t, j]
                 for i in range(inverse.shape[2]):
                     height = inverse[n, c, i, column]
                     if height != 0.0:
                         ahead[n, c, i] += height * gain * scale
-                        target = inverse[n, c, i]
                         for j in range(len(across)):
-                            target[j] += height * across[j]
+                            inverse[n, c, i, j] += height * across[j]
                 here = visits[n, c, column]
                 for j in range(len(across)):
                     visits[n, c, j] += here * across[j]
@@ -139,42 +138,65 @@ def _another_action(random, old, new, level, value, visits, column, gains, loops
 def _another_share(
     random, old, new, level, value, visits, column, gains, loops, actions, number, concentration
 ):  # fmt: skip
-    """Split the chance of two actions anew, by slice sampling of their log odds; nan where nothing moved.
+    """Split the chances of pairs of actions anew, one pair less than actions, by slice sampling of their log odds; nan
+    where nothing moved.
 
     Given its total, the split of a Dirichlet row between two actions is Beta(c, c), in log odds a density
     (x (1 - x))^c: its slices are symmetric intervals, which shrink towards the present point until above the level.
     """
-    first = int(random.random() * number)
-    second = int(random.random() * (number - 1))
-    second += second >= first
-    first, second = actions[first], actions[second]
     new[:] = old
-    total = old[first] + old[second]
-    now = math.log(max(old[first], _TINY)) - math.log(max(old[second], _TINY))
-    spread = _log_spread(now) + math.log(1 - random.random()) / concentration
-    # x (1 - x) = exp(spread) at the ends, with x the smaller share.
-    top = math.exp(spread)
-    small = 2 * top / (1 + math.sqrt(max(1 - 4 * top, 0.0)))
-    high = math.log1p(-small) - spread + math.log1p(-small) if small > 0 else -spread
-    low = -high
-    for _ in range(_MOST_SHRINKS):
-        odds = low + (high - low) * random.random()
-        one, other = total / (1 + math.exp(-odds)), total / (1 + math.exp(odds))
-        worth = _value_with(first, one, second, other, old, value, visits, column, gains, loops)
-        if worth > level:
-            new[first], new[second] = one, other
-            return worth
-        if odds < now:
-            low = odds
-        else:
-            high = odds
-    return math.nan
+    worth = math.nan
+    num_chains = len(gains)
+    for _ in range(number - 1):
+        first = int(random.random() * number)
+        second = int(random.random() * (number - 1))
+        second += second >= first
+        first, second = actions[first], actions[second]
+        total = new[first] + new[second]
+        now = math.log(max(new[first], _TINY)) - math.log(max(new[second], _TINY))
+        spread = _log_spread(now) + math.log(1 - random.random()) / concentration
+        # x (1 - x) = exp(spread) at the ends, with x the smaller share.
+        top = math.exp(spread)
+        small = 2 * top / (1 + math.sqrt(max(1 - 4 * top, 0.0)))
+        high = 2 * math.log1p(-small) - spread
+        low = -high
+        for _ in range(_MOST_SHRINKS):
+            odds = low + (high - low) * random.random()
+            one, other = total / (1 + math.exp(-odds)), total / (1 + math.exp(odds))
+            found = value
+            for c in range(num_chains):
+                gain, loop = 0.0, 0.0
+                for i in range(number):
+                    a = actions[i]
+                    share = one if a == first else other if a == second else new[a]
+                    gain += (share - old[a]) * gains[c, a]
+                    loop += (share - old[a]) * loops[c, a]
+                found += visits[c, column] * gain / (1 - loop)
+            if found > level:
+                new[first], new[second], worth = one, other, found
+                break
+            if odds < now:
+                low = odds
+            else:
+                high = odds
+    return worth
 
 
 @njit(nogil=True, cache=True, inline="always")
 def _log_spread(odds):
     """ln x (1 - x) at these log odds."""
     return -abs(odds) - 2 * math.log1p(math.exp(-abs(odds)))
+
+
+@njit(nogil=True, cache=True)
+def leaders(values, tolerance):
+    """Which of rising values is more than `tolerance` above the last one so marked: a crowd is more than one tie."""
+    marked = np.zeros(len(values), np.bool_)
+    last = -np.inf
+    for i in range(len(values)):
+        if values[i] > last + tolerance:
+            marked[i], last = True, values[i]
+    return marked
 
 
 @njit(nogil=True, cache=True)

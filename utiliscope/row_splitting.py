@@ -16,7 +16,7 @@ from .world.transition import links
 _PATCH = 128
 _MOVES_OF_AN_INVERSE = 16  # before it is made afresh
 _REFRESHED = 64  # particles at a time: memory for more would lie idle
-_FEWEST_MOVES = 40
+_FEWEST_MOVES = 32
 _PASSES = 5
 _SPARSE_BELOW = 10  # times as many states as successors
 
