@@ -278,7 +278,7 @@ def test_the_only_policy_above_a_level_stays():
     population = WholeInverses(random, row_problem(WORLD, PAYOFFS, DETERMINISTIC), best.copy(), 1)
     population.move(np.arange(3), np.sort(values)[-2:].mean())
     np.testing.assert_array_equal(population.policy, best)
-    assert population.accepted[0] == 0 and population.proposed == 120
+    assert population.accepted[0] == 0 and population.proposed == 3 * population.moves
 
 
 @pytest.mark.parametrize("concentration", [None, 0.3])
