@@ -6,6 +6,8 @@ import jupytext
 import nbclient
 import pytest
 
+# A minute of sampling; the others run with every change.
+SLOW = {"02_possible_worlds"}
 NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("*.py"))
 
 
@@ -15,7 +17,10 @@ def test_there_are_notebooks():
 
 # Kernels are started by code of others, whose warnings are not ours.
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "source",
+    [pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem in SLOW)) for path in NOTEBOOKS],
+)
 def test_notebook_runs(source):
     notebook = jupytext.read(source)
     resources = {"metadata": {"path": str(source.parent)}}

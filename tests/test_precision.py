@@ -48,7 +48,7 @@ def _numbers(*arguments):
     return [float(word) for word in run.stdout.replace("[", " ").replace("]", " ").replace(",", " ").split()]
 
 
-@pytest.mark.parametrize("end", ["endless", "horizon"])
+@pytest.mark.parametrize("end", ["endless", pytest.param("horizon", marks=pytest.mark.slow)])
 def test_single_precision_gives_the_same_numbers_in_any_order(end):
     double = _numbers("x64", end, "forwards")
     assert _numbers("x32", end, "forwards") == pytest.approx(double, rel=1e-5)
