@@ -228,7 +228,7 @@ def test_listed_rows_are_those_of_the_source():
         ("s.csv", b'episode,t,state,action\n0,0,"0,0\n', "cannot be read as .csv"),
         ("s.csv", b"\xff\xfe\x00\x01", "cannot be read as .csv"),
         ("s.csv.gz", b"episode,t,state,action\n0,0,0,0\n", "cannot be read as .csv.gz"),
-        ("s.csv.gz", gzip.compress(b"episode,t,state,action\n0,0,0,0\n")[:-9], "cannot be read as .csv.gz"),
+        ("s.csv.gz", gzip.compress(b"episode,t,state,action\n0,0,0,0\n", mtime=0)[:-9], "cannot be read as .csv.gz"),
         ("s.parquet", b"PAR1 and no more", "cannot be read as .parquet"),
         ("s.jsonl", b"{]", "cannot be read as .jsonl"),
         ("s.jsonl", b"\n[1, 2]\n", "line 2 is no object"),

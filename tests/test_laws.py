@@ -65,7 +65,7 @@ def test_exponential_normaliser_without_atoms(beta):
     assert law.log_mean() == pytest.approx(math.log(1 / (1 - beta)))
 
 
-@pytest.mark.parametrize("density", [dist.Gamma(2.0, 0.5), dist.Gamma(5.0, 0.2), dist.Exponential(LN2 * 0.2)], ids=str)
+@pytest.mark.parametrize("density", [dist.Gamma(2.0, 0.5), dist.Gamma(5.0, 0.2), dist.Exponential(LN2 * 0.2)])
 def test_densities_have_mean_one(density):
     """E h(g) with g ~ Exponential(ln 2), which is what g is under random policies without ties."""
     law = us.DensityLaw(density)
