@@ -2,13 +2,17 @@
 
 import itertools
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import utiliscope as us
-from utiliscope.planning import chains, value_range
+from utiliscope.ascent import ascended
+from utiliscope.automata import Automaton
+from utiliscope.chains import memoryless_chains as chains
+from utiliscope.planning import value_range
 
 S, A = 3, 3
 SEEDS = st.integers(0, 10**6)
@@ -147,14 +151,53 @@ def test_with_a_horizon(seed, parts):
     payoffs = random_payoffs(seed, world, steps=steps, num_targets=num_targets)
     bounds = with_history(world, payoffs, min), with_history(world, payoffs, max)
     assert value_range(world, payoffs) == close(bounds, payoffs)
-    mixed = np.count_nonzero(payoffs.reach) + steps > 1
-    if mixed:
-        with pytest.raises(us.InputError, match="memory"):
-            us.optimal_policy(world, payoffs)
-        return
     policy = us.optimal_policy(world, payoffs)
     assert policy.shape == (3, S, A) and not policy[:, ~world.available].any()
-    assert value(world, policy, payoffs) == close(bounds[1], payoffs)
+    np.testing.assert_array_equal(policy.sum(-1), 1.0)
+    if num_targets + steps == 1:
+        assert value(world, policy, payoffs) == close(bounds[1], payoffs)
+        return
+    # Memory would help: a local optimum among policies without it.
+    slack = 1e-9 * max(map(abs, bounds))
+    values = np.asarray(values_of(np.array([policy, *changed_once(world, policy)]), world, payoffs))
+    assert bounds[0] - slack <= values.max() <= values[0] + slack <= bounds[1] + 2 * slack
+
+
+@jax.jit
+def values_of(policies, world, payoffs):
+    """`[N]` values, in one go."""
+    return jax.vmap(lambda policy: us.expected_utility(world, policy, payoffs))(policies)
+
+
+def changed_once(world, policy):
+    """A policy `[H, S, A]` with another action in one state at one step."""
+    for t, s in itertools.product(*map(range, policy.shape[:2])):
+        for a in np.flatnonzero(world.available[s] & (policy[t, s] == 0)):
+            changed = policy.copy()
+            changed[t, s] = np.eye(world.num_actions)[a]
+            yield changed
+
+
+def all_in_time(world):
+    """All deterministic policies that change with time, `[N, H, S, A]`."""
+    return np.array(list(itertools.product(deterministic_policies(world), repeat=world.horizon)))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_ascent_is_no_worse_than_its_starts(seed):
+    """With a horizon and without, and the best of all from enough of them."""
+    rng = np.random.default_rng(seed)
+    for horizon in (None, 2):
+        world = random_world(seed, horizon=horizon)
+        payoffs = random_payoffs(seed, world, num_targets=2)
+        policies = np.array(deterministic_policies(world)) if horizon is None else all_in_time(world)
+        values = np.asarray(values_of(policies, world, payoffs))
+        for start in rng.choice(len(policies), 4):
+            found = value(world, ascended(world, payoffs, [policies[start]]), payoffs)
+            assert found >= values[start] - 1e-12 * abs(values[start])
+        found = value(world, ascended(world, payoffs, list(policies)), payoffs)
+        assert found == close(values.max(), payoffs)
+        assert value(world, us.optimal_policy(world, payoffs), payoffs) == close(values.max(), payoffs)
 
 
 def test_backward_induction_beats_every_policy_that_changes_with_time():
@@ -201,8 +244,37 @@ def test_known_policy_on_a_grid():
     assert best == pytest.approx(np.mean(0.9 ** np.arange(5)) * 10) and worst == pytest.approx(0.2)
 
 
-def test_too_many_sets_to_reach():
-    world = us.gridworld(["..........."], discount=0.9)
-    payoffs = us.Payoffs(np.zeros(11), None, np.ones(9), np.eye(9, 11, dtype=bool))
-    with pytest.raises(us.InputError, match="9 sets to reach"):
-        us.optimal_policy(world, payoffs)
+def test_many_sets_to_reach():
+    """Each cell of a row pays once: to one end, then to the other. The worst course is to stay."""
+    world, gamma = us.gridworld(["..........."], discount=0.9), 0.9
+    payoffs = us.Payoffs(np.zeros(11), None, np.ones(11), np.eye(11, dtype=bool))
+
+    def there_and_back(short, long):
+        first, then = range(1, short + 1), range(2 * short + 1, 2 * short + long + 1)
+        return 1 + sum(gamma**t for t in (*first, *then))
+
+    best = np.mean([max(there_and_back(s, 10 - s), there_and_back(10 - s, s)) for s in range(11)])
+    assert value_range(world, payoffs) == (pytest.approx(1.0), pytest.approx(best))
+
+
+@pytest.mark.parametrize("number", [17, 64])
+def test_too_much_to_remember(number):
+    """Any state may follow any other: every set of states may be what was seen so far."""
+    world = us.world_model(np.full((number, 1, number), 1 / number), np.full(number, 1 / number), 0.9)
+    payoffs = us.Payoffs(np.zeros(number), None, np.ones(number), np.eye(number, dtype=bool))
+    with pytest.raises(us.InputError, match="more than 131072 pairs of memory and state"):
+        value_range(world, payoffs)
+
+
+@pytest.mark.parametrize("where", ["state", "action", "reach", "weight", "pay"])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_payoffs_that_are_no_numbers(where, wrong):
+    world = random_world(3)
+    shapes = dict(state=S, action=(S, A), reach=1, weight=1, pay=(1, S))
+    parts = {name: np.ones(shape) for name, shape in shapes.items()}
+    parts[where].flat[0] = wrong
+    machine = Automaton(np.zeros((1, S), int), parts.pop("pay"))
+    payoffs = us.Payoffs(targets=np.eye(1, S, dtype=bool), automata=(machine,), **parts)
+    for function in (us.optimal_policy, value_range):
+        with pytest.raises(us.InputError, match="not a finite number"):
+            function(world, payoffs)

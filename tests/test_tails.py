@@ -12,9 +12,10 @@ import scipy.stats
 import utiliscope as us
 from utiliscope import tails
 from utiliscope.cache import cache_folder
+from utiliscope.chains import memoryless_chains as chains
 from utiliscope.curves import curve_of_levels
 from utiliscope.payoffs import as_payoffs, stack_payoffs
-from utiliscope.planning import chains, value_range
+from utiliscope.planning import value_range
 from utiliscope.splitting import Run
 from utiliscope.tails import ValueTail
 from utiliscope.traced_splitting import Particles, plain_mover, row_mover, world_links

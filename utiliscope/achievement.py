@@ -59,6 +59,34 @@ def _utility(states, actions, payoffs, world):
         inside = targets[:, states]
         first = np.where(inside.any(-1), discount ** inside.argmax(-1), 0.0)
         total = total + np.asarray(payoffs.reach) @ first
+    if payoffs.automata:
+        hold = None if horizon is None else horizon - steps
+        paid = [_remembered(one, states, discount, hold) for one in payoffs.automata]
+        total = total + np.asarray(payoffs.weight) @ np.array(paid)
+    return total
+
+
+def _remembered(machine, states, discount, hold):
+    """What an automaton pays along `states`, whose last one is held for `hold` more steps, or for ever."""
+    step, pay = np.asarray(machine.step), np.asarray(machine.pay)
+    memory, total, weight = 0, 0.0, 1.0
+    for state in states[:-1]:
+        if memory < 0:
+            return total
+        total += weight * pay[memory, state]
+        memory, weight = int(step[memory, state]), weight * discount
+    # While one state is held, a memory leads to one other, until they come round.
+    onward, paid = step[:, states[-1]], pay[:, states[-1]]
+    if hold is None:
+        system = np.eye(len(step))
+        goes_on = np.flatnonzero(onward >= 0)
+        system[goes_on, onward[goes_on]] -= discount
+        return total + (weight * float(np.linalg.solve(system, paid)[memory]) if memory >= 0 else 0.0)
+    for _ in range(hold + 1):
+        if memory < 0:
+            break
+        total += weight * paid[memory]
+        memory, weight = int(onward[memory]), weight * discount
     return total
 
 

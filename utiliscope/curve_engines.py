@@ -7,9 +7,9 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
+from .chains import memoryless_chains
 from .curves import curve_of_ladder, curve_of_levels
 from .payoffs import Payoffs
-from .planning import chains
 from .policies import UniformDeterministic, choice_states
 from .row_splitting import Patches, WholeInverses, can_split_rows, draw_rows, row_problem
 from .sequences import ActionSequences
@@ -19,7 +19,7 @@ from .traced_splitting import levels_of, plain_mover, row_mover, traced_split, w
 from .world.model import WorldModel, bare, reachable_states
 
 _MOST_INVERTED = 256**2  # numbers in the inverses that are kept for every particle
-_PARTICLES_OF_A_CHAIN, _FEWEST_CHAINS = 32, 16
+_PARTICLES_OF_A_CHAIN, _FEWEST_CHAINS = 64, 16
 _MOST_TRACED_BITS = 1000
 _MOST_TOGETHER = 2**28  # numbers in the inverses of the utilities that a device runs at a time
 
@@ -40,6 +40,13 @@ def curves(world, policy_prior, settings, tasks, pool):
         return iter(())
     by_rows = hasattr(policy_prior, "perturb_row") and world.horizon is None and isinstance(world, WorldModel)
     by_rows = by_rows and world.num_states**2 <= _MOST_INVERTED
+    remember = [memoryless_chains(world, task.payoffs) is None for task in tasks]
+    if by_rows and 0 < sum(remember) < len(tasks):
+        # The curve of a utility may not depend on what others it comes with.
+        groups = [[task for task, kind in zip(tasks, remember) if kind == which] for which in (False, True)]
+        parts = [curves(world, policy_prior, settings, group, pool) for group in groups]
+        return (next(parts[kind]) for kind in remember)
+    by_rows = by_rows and not any(remember)
     accelerated = jax.default_backend() != "cpu"
     if can_split_rows(world, policy_prior) and not (accelerated and by_rows):
         one = _by_compiled_moves(world, policy_prior, settings, max(1, os.cpu_count() // len(tasks)))
@@ -63,7 +70,7 @@ def _by_compiled_moves(world, policy_prior, settings, threads):
         ends = dict(best=task.best, tolerance=task.tolerance, reach=reach, stop_at=stop_at, max_bits=max_bits)
         random = np.random.default_rng(np.asarray(jax.random.key_data(task.key)))
         problem = row_problem(world, task.payoffs, policy_prior)
-        if len(problem.weight) * world.num_states**2 <= _MOST_INVERTED:
+        if len(problem.weight) * problem.num_nodes**2 <= _MOST_INVERTED:
             policy = draw_rows(random, policy_prior, np.asarray(world.available), num_particles)
             run = split(WholeInverses(random, problem, policy, num_sweeps), random, **ends)
             return curve_of_levels(run, task.tolerance, task.best, policy_prior.atomic)
@@ -99,7 +106,7 @@ def _by_rows(world, policy_prior, settings):
     run = jax.jit(_row_run(world, policy_prior, settings))
 
     def curve(task):
-        goes_on, paid = chains(world, task.payoffs)
+        goes_on, paid = memoryless_chains(world, task.payoffs)
         ends = np.float64(task.tolerance), np.float64(task.best)
         levels = levels_of(run(task.key, goes_on.astype(float), paid, *ends))
         return curve_of_levels(levels, task.tolerance, task.best, policy_prior.atomic)
@@ -110,7 +117,7 @@ def _by_rows(world, policy_prior, settings):
 def _on_devices(world, policy_prior, settings, tasks):
     """The same for many utilities at once: each device takes its share of them, side by side."""
     devices = jax.local_devices()
-    parts = [chains(world, task.payoffs) for task in tasks]
+    parts = [memoryless_chains(world, task.payoffs) for task in tasks]
     most = max(len(goes_on) for goes_on, _ in parts)
     each = settings[0] * most * world.num_states**2
     batch = len(devices) * max(1, min(_MOST_TOGETHER // each, -(-len(tasks) // len(devices))))

@@ -6,6 +6,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from .automata import Automaton
 from .errors import InputError
 
 
@@ -13,19 +14,23 @@ class Payoffs(eqx.Module):
     """What one utility, or `U` stacked ones, pay along a state sequence s_0, s_1, ....
 
     A sequence is worth  sum_t discount**t (state[s_t] + action[s_t, a_t]) + sum_c reach[c] discount**T_c
-    with T_c the first time in `targets[c]` (never: 0). States count from s_0 to the last state, actions only
-    where one is taken.
+    with T_c the first time in `targets[c]` (never: 0), and what each automaton pays, times its weight. States count
+    from s_0 to the last state, actions only where one is taken.
 
     state: `[*U, S]` paid at each visit.
     action: `[*U, S, A]` paid for each action, or None.
     reach: `[*U, C]` paid once, on the first arrival.
     targets: `[C, S]` the sets of states that `reach` speaks of, shared by all utilities.
+    weight: `[*U, D]` of each automaton, or None where there are none.
+    automata: `D` forms with memory, shared by all utilities.
     """
 
     state: Float[Array | np.ndarray, "*U S"]
     action: Float[Array | np.ndarray, "*U S A"] | None
     reach: Float[Array | np.ndarray, "*U C"]
     targets: Bool[Array | np.ndarray, "C S"]
+    weight: Float[Array | np.ndarray, "*U D"] | None = None
+    automata: tuple[Automaton, ...] = ()
 
     @property
     def num_utilities(self) -> int:
@@ -34,7 +39,8 @@ class Payoffs(eqx.Module):
     def __getitem__(self, index) -> "Payoffs":
         """The utilities at `index` of a stack."""
         action = None if self.action is None else self.action[index]
-        return Payoffs(self.state[index], action, self.reach[index], self.targets)
+        weight = None if self.weight is None else self.weight[index]
+        return Payoffs(self.state[index], action, self.reach[index], self.targets, weight, self.automata)
 
 
 class UtilityProgram(Protocol):
@@ -68,24 +74,37 @@ def as_payoffs(world, utility) -> Payoffs:
 
 
 def stack_payoffs(payoffs: list[Payoffs]) -> Payoffs:
-    """Single utilities as one stack: targets merged, missing parts filled with zeros."""
-    index: dict[bytes, int] = {}
-    rows = []
-    for one in payoffs:
-        for target in np.asarray(one.targets):
-            if target.tobytes() not in index:
-                index[target.tobytes()] = len(rows)
-                rows.append(target)
-    num_states = payoffs[0].state.shape[-1]
-    reach = np.zeros((len(payoffs), len(rows)))
-    for k, one in enumerate(payoffs):
-        for weight, target in zip(np.asarray(one.reach), np.asarray(one.targets), strict=True):
-            reach[k, index[target.tobytes()]] += weight
+    """Single utilities as one stack: targets and automata merged, missing parts filled with zeros."""
+    reach, targets = _shared([(one.reach, [np.asarray(target) for target in one.targets]) for one in payoffs], _bytes)
+    weight, automata = _shared([(() if one.weight is None else one.weight, one.automata) for one in payoffs], _content)
     shapes = [one.action.shape for one in payoffs if one.action is not None]
     action = (
         np.stack([np.zeros(shapes[0]) if one.action is None else np.asarray(one.action) for one in payoffs])
         if shapes
         else None
     )
-    targets = np.array(rows, bool).reshape(len(rows), num_states)
-    return Payoffs(np.stack([np.asarray(one.state, np.float64) for one in payoffs]), action, reach, targets)
+    state = np.stack([np.asarray(one.state, np.float64) for one in payoffs])
+    targets = np.array(targets, bool).reshape(len(targets), state.shape[-1])
+    return Payoffs(state, action, reach, targets, weight if automata else None, tuple(automata))
+
+
+def _shared(lists, name):
+    """`[U, C]` weights of the `C` different things that the utilities' lists of (weights, things) speak of."""
+    index, things = {}, []
+    for _, some in lists:
+        for thing in some:
+            if index.setdefault(name(thing), len(things)) == len(things):
+                things.append(thing)
+    table = np.zeros((len(lists), len(things)))
+    for row, (weights, some) in zip(table, lists, strict=True):
+        for weight, thing in zip(np.asarray(weights), some, strict=True):
+            row[index[name(thing)]] += weight
+    return table, things
+
+
+def _bytes(array):
+    return np.asarray(array).tobytes()
+
+
+def _content(machine):
+    return _bytes(machine.step), _bytes(machine.pay)

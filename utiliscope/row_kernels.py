@@ -1,9 +1,10 @@
-"""The inner loop of splitting, compiled: one changed row of a policy at a time, valued by rank-one updates.
+"""The inner loop of splitting, compiled: one changed row of a policy at a time, valued by low-rank updates.
 
-A changed row of P changes I - discount P by rank one, so that with the inverse G at hand a proposal costs O(K) for
-K successors, and an accepted one O(S^2) (Sherman and Morrison). All that a row needs of G are its entries between
-the successors of the rows that may change and those rows: the whole of G in a small world, a block of it in a big
-one. A utility is a sum over `C` Markov chains (see `planning.chains`).
+A utility is a sum over `C` Markov chains (see `chains.py`), in which a state has a node for each of J memories. A
+changed row of the policy changes I - discount P by rank J, so that with the inverse G at hand a proposal costs O(J^2 K)
+for K successors, and an accepted one O(J n^2) for n nodes (Woodbury; Sherman and Morrison where J is 1). All that a row
+needs of G are its entries between the successors of the rows that may change and those rows: the whole of G in a small
+world, a block of it in a big one.
 """
 
 import math
@@ -27,105 +28,305 @@ def move_particles(
     What stays invariant is the prior cut off at `level`, weighted by exp(value / warmth) where `warmth` > 0: then each
     change has a level of its own, an exponential variate below the present value (a slice of that weight).
 
-    rules: actions `[S, A]` (available ones first), number `[S]` of them, successors `[S, K]`.
-    chains: chance `[C, S, A, K]`, goes_on `[C, S]` times the discount, paid `[C, S, A]`.
-    row_place, column_place: `[S]` where a state stands in the rows and columns of `inverse` `[N, C, M, B]`.
+    rules: actions `[S, A]` (available ones first), number `[S]` of them.
+    chains: nodes `[C, S, J]` of each state and count `[C, S]` of them, onward `[C, S, J, K]` the node at each successor
+        (-1: the chain ends), chance `[C, S, A, K]` times the discount, paid `[C, S, J, A]`.
+    row_place, column_place: `[C, n]` where a node stands in the rows and columns of `inverse` `[N, C, M, B]`.
     policy `[N, S, A]`, ahead `[N, C, M]` value to come, visits `[N, C, B]`, values `[N]`; accepted: `[1]` a counter.
     """
-    actions, number, successors = rules
-    chance, goes_on, paid = chains
-    num_chains, _, num_actions, width = chance.shape
-    gains, loops = np.empty((num_chains, num_actions)), np.empty((num_chains, num_actions))
-    new = np.empty(num_actions)
-    across = np.empty(inverse.shape[3])
+    actions, number = rules
+    _, count, _, chance, paid = chains
+    columns, ways = _placed(rows, chains, row_place, column_place)
+    gains, loops, here, system, answer, across, line, heights = _room(chains, inverse.shape[3])
+    new = np.empty(policy.shape[2])
     for n in which:
         for _ in range(moves):
             s = rows[int(random.random() * len(rows))]
-            # What each action would be worth here, and how often it would lead back here.
-            column = column_place[s]
-            for c in range(num_chains):
-                for a in range(num_actions):
-                    gain, loop = 0.0, 0.0
-                    for k in range(width):
-                        p = chance[c, s, a, k]
-                        if p != 0.0:
-                            t = row_place[successors[s, k]]
-                            gain += p * ahead[n, c, t]
-                            loop += p * inverse[n, c, t, column]
-                    gains[c, a] = paid[c, s, a] + goes_on[c, s] * gain
-                    loops[c, a] = goes_on[c, s] * loop
+            _look(n, s, count, chance, paid, columns, ways, inverse, ahead, visits, gains, loops, here)
             old = policy[n, s]
             lowest = level
             if warmth > 0.0:
                 lowest = max(level, values[n] + warmth * math.log(1 - random.random()))
             if kind == DETERMINISTIC:
                 value = _another_action(
-                    random, old, new, lowest, values[n], visits[n], column, gains, loops, actions[s], number[s]
+                    random, s, old, new, lowest, values[n], count, actions, number, gains, loops, here, system, answer
                 )
             else:
                 value = _another_share(
-                    random, old, new, lowest, values[n], visits[n], column, gains, loops, actions[s], number[s],
+                    random, s, old, new, lowest, values[n], count, actions, number, gains, loops, here, system, answer,
                     concentration,
                 )  # fmt: skip
             if math.isnan(value):
                 continue
             accepted[0] += 1
-            for c in range(num_chains):
-                gain, loop = 0.0, 0.0
-                for a in range(num_actions):
-                    gain += (new[a] - old[a]) * gains[c, a]
-                    loop += (new[a] - old[a]) * loops[c, a]
-                scale = 1 / (1 - loop)
-                across[:] = 0.0
-                for k in range(width):
-                    change = 0.0
-                    for a in range(num_actions):
-                        change += (new[a] - old[a]) * chance[c, s, a, k]
-                    if change != 0.0 and goes_on[c, s] != 0.0:
-                        change *= scale * goes_on[c, s]
-                        t = row_place[successors[s, k]]
-                        for j in range(len(across)):
-                            across[j] += change * inverse[n, c, t, j]
-                for i in range(inverse.shape[2]):
-                    height = inverse[n, c, i, column]
-                    if height != 0.0:
-                        ahead[n, c, i] += height * gain * scale
-                        for j in range(len(across)):
-                            inverse[n, c, i, j] += height * across[j]
-                here = visits[n, c, column]
-                for j in range(len(across)):
-                    visits[n, c, j] += here * across[j]
+            _change(
+                n, s, old, new, count, chance, columns, ways, inverse, ahead, visits, gains, loops, here, system,
+                answer, across, line, heights,
+            )  # fmt: skip
             old[:] = new
             values[n] = value
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _value_with(first, share_first, second, share_second, old, value, visits, column, gains, loops):
-    """The value with the chances of two actions changed."""
-    for c in range(len(gains)):
-        one, other = share_first - old[first], share_second - old[second]
-        gain = one * gains[c, first] + other * gains[c, second]
-        loop = one * loops[c, first] + other * loops[c, second]
-        value += visits[c, column] * gain / (1 - loop)
-    return value
+@njit(nogil=True, cache=True)
+def ascend(least, rows, rules, chains, place, policy, inverse, ahead, visits):
+    """A sweep over the rows of one policy, each taking its best action given all others if that gains over `least`.
+
+    Arrays as in `move_particles`, of one particle, in place. Returns whether anything changed.
+    """
+    actions, number = rules
+    _, count, _, chance, paid = chains
+    columns, ways = _placed(rows, chains, place, place)
+    gains, loops, here, system, answer, across, line, heights = _room(chains, inverse.shape[3])
+    new, changed = np.empty(policy.shape[2]), False
+    for s in rows:
+        _look(0, s, count, chance, paid, columns, ways, inverse, ahead, visits, gains, loops, here)
+        best, chosen = least, -1
+        for i in range(number[s]):
+            new[:] = 0.0
+            new[actions[s, i]] = 1.0
+            gain = _gained(s, policy[0, s], new, count, gains, loops, here, system, answer)
+            if gain > best:
+                best, chosen = gain, actions[s, i]
+        if chosen >= 0:
+            new[:] = 0.0
+            new[chosen] = 1.0
+            _change(
+                0, s, policy[0, s], new, count, chance, columns, ways, inverse, ahead, visits, gains, loops, here,
+                system, answer, across, line, heights,
+            )  # fmt: skip
+            policy[0, s] = new
+            changed = True
+    return changed
 
 
 @njit(nogil=True, cache=True)
-def _another_action(random, old, new, level, value, visits, column, gains, loops, actions, number):
+def _room(chains, columns):
+    """Arrays to work in: what each action would be worth at a state's nodes, how often it would lead back to them, how
+    often they are visited; a system of equations, its right side and what it is to do to the inverse."""
+    onward, chance = chains[2], chains[3]
+    num_chains, _, most, _ = onward.shape
+    num_actions = chance.shape[2]
+    gains, loops = np.empty((num_chains, most, num_actions)), np.empty((num_chains, most, most, num_actions))
+    here, system, answer = np.empty((num_chains, most)), np.empty((most, most)), np.empty(most)
+    return gains, loops, here, system, answer, np.empty((most, columns)), np.empty(columns), np.empty(most)
+
+
+@njit(nogil=True, cache=True)
+def _placed(rows, chains, row_place, column_place):
+    """Where the nodes of the states in `rows` stand among the columns, `[C, S, J]`, and those they lead to among
+    the rows, `[C, S, J, K]` (-1: nowhere)."""
+    nodes, count, onward, _, _ = chains
+    columns, ways = np.full_like(nodes, -1), np.full_like(onward, -1)
+    for c in range(len(count)):
+        for s in rows:
+            for i in range(count[c, s]):
+                columns[c, s, i] = column_place[c, nodes[c, s, i]]
+                for k in range(onward.shape[3]):
+                    if onward[c, s, i, k] >= 0:
+                        ways[c, s, i, k] = row_place[c, onward[c, s, i, k]]
+    return columns, ways
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _look(n, s, count, chance, paid, columns, ways, inverse, ahead, visits, gains, loops, here):
+    """Fill in the gains and loops of every action in state `s`, and the visits."""
+    width, num_actions = chance.shape[3], chance.shape[2]
+    for c in range(len(count)):
+        number = count[c, s]
+        for i in range(number):
+            column = columns[c, s, i]
+            here[c, i] = visits[n, c, column]
+            for a in range(num_actions):
+                gain, loop = 0.0, 0.0
+                for k in range(width):
+                    p = chance[c, s, a, k]
+                    if p != 0.0:
+                        t = ways[c, s, i, k]
+                        if t >= 0:
+                            gain += p * ahead[n, c, t]
+                            loop += p * inverse[n, c, t, column]
+                gains[c, i, a] = paid[c, s, i, a] + gain
+                loops[c, i, i, a] = loop
+            for j in range(number):
+                if j == i:
+                    continue
+                for a in range(num_actions):
+                    loop = 0.0
+                    for k in range(width):
+                        t = ways[c, s, i, k]
+                        if t >= 0:
+                            loop += chance[c, s, a, k] * inverse[n, c, t, columns[c, s, j]]
+                    loops[c, i, j, a] = loop
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _change(
+    n, s, old, new, count, chance, columns, ways, inverse, ahead, visits, gains, loops, here, system, answer, across,
+    line, heights,
+):  # fmt: skip
+    """The inverse, values and visits with a new row in the place of an old one, after `_look`."""
+    for c in range(len(count)):
+        number = count[c, s]
+        _changes(old, new, c, number, gains, loops, system, answer)
+        if number == 1:
+            scale, column = 1 / system[0, 0], columns[c, s, 0]
+            gain = answer[0] * scale
+            line[:] = 0.0
+            for k in range(chance.shape[3]):
+                step = 0.0
+                for a in range(len(old)):
+                    step += (new[a] - old[a]) * chance[c, s, a, k]
+                t = ways[c, s, 0, k]
+                if step != 0.0 and t >= 0:
+                    step *= scale
+                    for j in range(len(line)):
+                        line[j] += step * inverse[n, c, t, j]
+            for t in range(inverse.shape[2]):
+                height = inverse[n, c, t, column]
+                if height != 0.0:
+                    ahead[n, c, t] += height * gain
+                    for j in range(len(line)):
+                        inverse[n, c, t, j] += height * line[j]
+            seen = here[c, 0]
+            for j in range(len(line)):
+                visits[n, c, j] += seen * line[j]
+            continue
+        # What the changed rows add to the rows of the inverse at the state's nodes.
+        across[:number] = 0.0
+        for k in range(chance.shape[3]):
+            step = 0.0
+            for a in range(len(old)):
+                step += (new[a] - old[a]) * chance[c, s, a, k]
+            if step == 0.0:
+                continue
+            for i in range(number):
+                t = ways[c, s, i, k]
+                if t >= 0:
+                    for j in range(across.shape[1]):
+                        across[i, j] += step * inverse[n, c, t, j]
+        _solve(system, answer, across, number)
+        for i in range(number):
+            seen = here[c, i]
+            for j in range(across.shape[1]):
+                visits[n, c, j] += seen * across[i, j]
+        # Every column is read before any is written: the changes of the nodes belong to the inverse as it was.
+        for t in range(inverse.shape[2]):
+            for i in range(number):
+                heights[i] = inverse[n, c, t, columns[c, s, i]]
+            for i in range(number):
+                height = heights[i]
+                if height != 0.0:
+                    ahead[n, c, t] += height * answer[i]
+                    for j in range(across.shape[1]):
+                        inverse[n, c, t, j] += height * across[i, j]
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _changes(old, new, c, some, gains, loops, system, answer):
+    """The system I - L and the gains for a new row in the place of an old one, in one chain."""
+    for i in range(some):
+        answer[i] = 0.0
+        for a in range(len(old)):
+            answer[i] += (new[a] - old[a]) * gains[c, i, a]
+        for j in range(some):
+            loop = 0.0
+            for a in range(len(old)):
+                loop += (new[a] - old[a]) * loops[c, i, j, a]
+            system[i, j] = (1.0 if i == j else 0.0) - loop
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _solve(system, answer, across, some):
+    """Solve in place for `answer` and `across`. All leading minors are chances of coming back, of policies that change
+    at some of the nodes, and above 0: no pivots are needed."""
+    for i in range(some):
+        scale = 1 / system[i, i]
+        answer[i] *= scale
+        for t in range(across.shape[1]):
+            across[i, t] *= scale
+        for j in range(i + 1, some):
+            system[i, j] *= scale
+        for r in range(some):
+            factor = system[r, i]
+            if r == i or factor == 0.0:
+                continue
+            for j in range(i + 1, some):
+                system[r, j] -= factor * system[i, j]
+            answer[r] -= factor * answer[i]
+            for t in range(across.shape[1]):
+                across[r, t] -= factor * across[i, t]
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _gained(s, old, new, count, gains, loops, here, system, answer):
+    """What a new row in the place of an old one adds to the value."""
+    total = 0.0
+    for c in range(len(count)):
+        if count[c, s] == 1:
+            gain, loop = 0.0, 0.0
+            for a in range(len(old)):
+                change = new[a] - old[a]
+                gain += change * gains[c, 0, a]
+                loop += change * loops[c, 0, 0, a]
+            total += here[c, 0] * gain / (1 - loop)
+        elif count[c, s] > 1:
+            _changes(old, new, c, count[c, s], gains, loops, system, answer)
+            total += _reduced(c, count[c, s], here, system, answer)
+    return total
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _gained_by(s, now, other, count, gains, loops, here, system, answer):
+    """The same for another action in the place of the present one, where both are taken for certain."""
+    total = 0.0
+    for c in range(len(count)):
+        if count[c, s] == 1:
+            gain = gains[c, 0, other] - gains[c, 0, now]
+            total += here[c, 0] * gain / (1 - loops[c, 0, 0, other] + loops[c, 0, 0, now])
+        elif count[c, s] > 1:
+            for i in range(count[c, s]):
+                answer[i] = gains[c, i, other] - gains[c, i, now]
+                for j in range(count[c, s]):
+                    system[i, j] = (1.0 if i == j else 0.0) - loops[c, i, j, other] + loops[c, i, j, now]
+            total += _reduced(c, count[c, s], here, system, answer)
+    return total
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _reduced(c, some, here, system, answer):
+    """Solve the system, without pivots as in `_solve`, and add up the answer by visits."""
+    total = 0.0
+    for i in range(some):
+        for r in range(i + 1, some):
+            factor = system[r, i] / system[i, i]
+            if factor != 0.0:
+                for j in range(i + 1, some):
+                    system[r, j] -= factor * system[i, j]
+                answer[r] -= factor * answer[i]
+    for i in range(some - 1, -1, -1):
+        for j in range(i + 1, some):
+            answer[i] -= system[i, j] * answer[j]
+        answer[i] /= system[i, i]
+        total += here[c, i] * answer[i]
+    return total
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _another_action(random, s, old, new, level, value, count, actions, number, gains, loops, here, system, answer):
     """Another action at random among those above the level; nan where there is none."""
     now = 0
     for a in range(len(old)):
         if old[a] == 1.0:
             now = a
     # The one that stays counts as well, or the move would not be reversible.
-    count, chosen, worth = 1, now, value
-    for i in range(number):
-        a = actions[i]
+    alternatives, chosen, worth = 1, now, value
+    for i in range(number[s]):
+        a = actions[s, i]
         if a != now:
-            other = _value_with(now, 0.0, a, 1.0, old, value, visits, column, gains, loops)
+            other = value + _gained_by(s, now, a, count, gains, loops, here, system, answer)
             if other > level:
-                count += 1
-                if random.random() * count < 1.0:
+                alternatives += 1
+                if random.random() * alternatives < 1.0:
                     chosen, worth = a, other
     if chosen == now:
         return math.nan
@@ -134,9 +335,9 @@ def _another_action(random, old, new, level, value, visits, column, gains, loops
     return worth
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _another_share(
-    random, old, new, level, value, visits, column, gains, loops, actions, number, concentration
+    random, s, old, new, level, value, count, actions, number, gains, loops, here, system, answer, concentration
 ):  # fmt: skip
     """Split the chances of pairs of actions anew, one pair less than actions, by slice sampling of their log odds; nan
     where nothing moved.
@@ -146,39 +347,34 @@ def _another_share(
     """
     new[:] = old
     worth = math.nan
-    num_chains = len(gains)
-    for _ in range(number - 1):
-        first = int(random.random() * number)
-        second = int(random.random() * (number - 1))
+    for _ in range(number[s] - 1):
+        first = int(random.random() * number[s])
+        second = int(random.random() * (number[s] - 1))
         second += second >= first
-        first, second = actions[first], actions[second]
-        total = new[first] + new[second]
-        now = math.log(max(new[first], _TINY)) - math.log(max(new[second], _TINY))
+        first, second = actions[s, first], actions[s, second]
+        before, after = new[first], new[second]
+        total = before + after
+        now = math.log(max(before, _TINY)) - math.log(max(after, _TINY))
         spread = _log_spread(now) + math.log(1 - random.random()) / concentration
         # x (1 - x) = exp(spread) at the ends, with x the smaller share.
         top = math.exp(spread)
         small = 2 * top / (1 + math.sqrt(max(1 - 4 * top, 0.0)))
         high = 2 * math.log1p(-small) - spread
         low = -high
+        moved = False
         for _ in range(_MOST_SHRINKS):
             odds = low + (high - low) * random.random()
-            one, other = total / (1 + math.exp(-odds)), total / (1 + math.exp(odds))
-            found = value
-            for c in range(num_chains):
-                gain, loop = 0.0, 0.0
-                for i in range(number):
-                    a = actions[i]
-                    share = one if a == first else other if a == second else new[a]
-                    gain += (share - old[a]) * gains[c, a]
-                    loop += (share - old[a]) * loops[c, a]
-                found += visits[c, column] * gain / (1 - loop)
+            new[first], new[second] = total / (1 + math.exp(-odds)), total / (1 + math.exp(odds))
+            found = value + _gained(s, old, new, count, gains, loops, here, system, answer)
             if found > level:
-                new[first], new[second], worth = one, other, found
+                worth, moved = found, True
                 break
             if odds < now:
                 low = odds
             else:
                 high = odds
+        if not moved:
+            new[first], new[second] = before, after
     return worth
 
 

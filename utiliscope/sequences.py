@@ -90,24 +90,36 @@ def path_value(choices, world: World, payoffs: Payoffs):
     payoffs = on_device(payoffs)
 
     def step(carry, choice):
-        states, discount, total, absent = carry
+        states, discount, total, memory = carry
         actions = _actions(choice, world, states)
-        now, absent = _paid(payoffs, states, absent)
+        now, memory = _paid(payoffs, states, memory)
         if payoffs.action is not None:
             now = now + payoffs.action[..., states, actions]
-        return (following[place, states, actions], discount * discount_rate, total + discount * now, absent), None
+        return (following[place, states, actions], discount * discount_rate, total + discount * now, memory), None
 
     total = jnp.zeros((*payoffs.state.shape[:-1], len(starts)))
-    carry = (jnp.asarray(starts), jnp.ones(len(starts)), total, jnp.ones((payoffs.targets.shape[0], len(starts)), bool))
-    (states, discount, total, absent), _ = jax.lax.scan(step, carry, choices)
-    now, _ = _paid(payoffs, states, absent)
+    absent = jnp.ones((payoffs.targets.shape[0], len(starts)), bool)
+    memory = absent, jnp.zeros((len(payoffs.automata), len(starts)), jnp.int32)
+    (states, discount, total, memory), _ = jax.lax.scan(
+        step, (jnp.asarray(starts), jnp.ones(len(starts)), total, memory), choices
+    )
+    now, _ = _paid(payoffs, states, memory)
     return (total + discount * now) @ weight
 
 
-def _paid(payoffs, states, absent):
-    """What being in `states` pays, and which targets are still to be reached."""
+def _paid(payoffs, states, memory):
+    """What being in `states` pays; which targets are then still to be reached, and what each automaton remembers."""
+    absent, memories = memory
     arrived = absent & payoffs.targets[:, states]
-    return payoffs.state[..., states] + payoffs.reach @ arrived.astype(payoffs.reach.dtype), absent & ~arrived
+    total = payoffs.state[..., states] + payoffs.reach @ arrived.astype(payoffs.reach.dtype)
+    if not payoffs.automata:
+        return total, (absent & ~arrived, memories)
+    read = [
+        (jnp.where(now >= 0, one.pay[now, states], 0.0), jnp.where(now >= 0, one.step[now, states], -1))
+        for one, now in zip(payoffs.automata, memories, strict=True)
+    ]
+    paid, memories = (jnp.stack(part) for part in zip(*read, strict=True))
+    return total + payoffs.weight @ paid, (absent & ~arrived, memories.astype(jnp.int32))
 
 
 def _actions(choices, world, states):

@@ -21,7 +21,7 @@ from .curve_engines import Task, curves
 from .curves import curve_of_constant
 from .errors import InputError, check_whole
 from .payoffs import Payoffs, as_payoffs, stack_payoffs
-from .planning import optimal_policy, tie_tolerance, value_range
+from .planning import is_plain, optimal_policy, tie_tolerance, value_range
 from .policies import UniformDeterministic, check_prior, has_moves
 from .sequences import comparison_world
 from .values import expected_utility, full_precision
@@ -149,15 +149,15 @@ def value_tail(
     horizons: at 1000 at most).
     progress: called with (done, all) utilities.
 
-    Uniform and Dirichlet rows without a horizon are moved by compiled code: splitting with rank-one updates up to 256
-    states; beyond, tempering (see `tempering.py`) with N / 32 policies, at least 16, whose error grows more slowly
+    Uniform and Dirichlet rows without a horizon are moved by compiled code: splitting with low-rank updates up to 256
+    states; beyond, tempering (see `tempering.py`) with N / 64 policies, at least 16, whose error grows more slowly
     than the bits. (Each possible world, and each `reach` of a utility, counts its states squared against 256^2.)
     Other priors are moved in JAX, those of rows on every device that it sees, each with its share of the utilities.
 
     Results are kept on disk by content, the key included: the same call gives the same numbers (UTILISCOPE_CACHE).
     Costs about bits x N x max(S, 32) x num_sweeps proposals: O(K) each with K successors a state, and O(S^2) if
     accepted; a full evaluation each for priors that are not made of rows, and with a horizon. Memory: N S^2 numbers
-    for each thread up to 256 states; beyond, N S / 32 and two sparse factorisations.
+    for each thread up to 256 states; beyond, N S / 64 and two sparse factorisations.
 
     Raises InputError for a prior without moves and for numbers out of range. `key` is consumed.
     """
@@ -242,7 +242,10 @@ def _by_itself(payoffs):
     used = np.asarray(payoffs.reach) != 0
     action = None if payoffs.action is None or not np.any(payoffs.action) else np.asarray(payoffs.action, np.float64)
     state, reach = (np.asarray(part, np.float64) for part in (payoffs.state, payoffs.reach))
-    return Payoffs(state, action, reach[used], np.asarray(payoffs.targets)[used])
+    remembered = () if payoffs.weight is None else np.flatnonzero(np.asarray(payoffs.weight))
+    weight = np.asarray(payoffs.weight, np.float64)[remembered] if len(remembered) else None
+    automata = tuple(payoffs.automata[d] for d in remembered)
+    return Payoffs(state, action, reach[used], np.asarray(payoffs.targets)[used], weight, automata)
 
 
 def _prepared(key, world, payoffs, policy_prior, settings):
@@ -261,8 +264,8 @@ def _prepared(key, world, payoffs, policy_prior, settings):
         tolerance = tie_tolerance(world, payoffs, worst, best)
         if best - worst <= tolerance:
             return curve_of_constant(best, tolerance), None
-        if isinstance(world, PossibleWorlds) and not policy_prior.atomic:
-            # What is best in each world may be far beyond any policy that does not know which one it is in.
+        if not policy_prior.atomic and (isinstance(world, PossibleWorlds) or not is_plain(payoffs)):
+            # What is best in each world, or with memory, may be far beyond any policy that knows neither.
             best = float(expected_utility(world, optimal_policy(world, payoffs), payoffs))
         # Each utility has a key of its own that does not depend on its place among others.
         own_key = jax.random.fold_in(key, int(fingerprint(*parts)[:8], 16) % 2**31)

@@ -18,6 +18,8 @@ from .world.model import WorldModel, bare
 from .world.possible import PossibleWorlds, World, averaged
 from .world.transition import SparseTransition, next_values, push, under
 
+_MOST_SOLVED = 300  # pairs of memory and state in a dense solve
+
 
 class Occupancy(NamedTuple):
     """Expected discounted visits.
@@ -33,7 +35,8 @@ class Occupancy(NamedTuple):
 def expected_utility(world: World, policy, utility, *, horizon: int | None = None):
     r"""Expected utility V of `policy`, exactly.
 
-    .. math:: V = E\Big[\sum_t \gamma^t u(s_t, a_t) + \sum_c w_c \gamma^{T_c}\Big]
+    .. math:: V = E\Big[\sum_t \gamma^t \big(u(s_t, a_t) + \sum_d w_d \, \mathrm{pay}_d(m_{d,t}, s_t)\big)
+        + \sum_c w_c \gamma^{T_c}\Big]
 
     world: one, or `PossibleWorlds`, over which V is averaged.
     policy: `[S, A]`, or `[H, S, A]` time-dependent. utility: `[S]` or `[S, A]` payoffs a step, a utility program,
@@ -44,9 +47,9 @@ def expected_utility(world: World, policy, utility, *, horizon: int | None = Non
     Returns float64 whatever the precision of the run, unless inside a transformation such as `jit` or `grad`.
     Raises InputError for shapes that do not fit the world.
 
-    Costs one solve of an `[S, S]` system and one for each set to be reached; with a horizon, H products instead. So
-    for every possible world. With a `SparseTransition` the solves are iterative, of about 1e-12 relative error, and
-    need a few dozen numbers for each state.
+    Costs one solve of an `[S, S]` system and one for each set to be reached; with a horizon, H products instead. An
+    automaton of M memories counts as a world of M S states. So for every possible world. With a `SparseTransition` the
+    solves are iterative, of about 1e-12 relative error, and need a few dozen numbers for each state.
     """
     payoffs = as_payoffs(world, utility)
     check_shape(world, policy)
@@ -62,6 +65,8 @@ def expected_utility(world: World, policy, utility, *, horizon: int | None = Non
             value = value + jnp.sum(payoffs.action * visits.action, axis=(-2, -1))
         if payoffs.targets.shape[0]:
             value = value + payoffs.reach @ arrival(world, policy, payoffs.targets, horizon=horizon)
+        if payoffs.automata:
+            value = value + payoffs.weight @ remembered(world, policy, payoffs.automata, horizon=horizon)
         return value
 
 
@@ -128,6 +133,81 @@ def arrival(world: World, policy, targets, *, horizon: int | None = None):
     carry = (start, jnp.ones((), start.dtype), jnp.zeros(targets.shape[0], start.dtype))
     (absent, weight, total), _ = jax.lax.scan(advance, carry, _rows(policy, horizon))
     return total + weight * jnp.sum(absent * targets, -1)
+
+
+def remembered(world: World, policy, automata, *, horizon: int | None = None):
+    """`[D]` expected discounted sum of what each automaton pays; of `PossibleWorlds` the weighted mean.
+
+    Each is a chain over pairs of memory and state: a solve with `[M S, M S]` numbers where these are few, else an
+    iterative one of a few dozen numbers for each pair.
+    """
+    if isinstance(world, PossibleWorlds):
+        return averaged(lambda one: remembered(one, policy, automata, horizon=horizon), on_device(bare(world)))
+    world, policy, automata = on_device(bare(world)), jnp.asarray(policy), on_device(tuple(automata))
+    horizon = episode_length(world, policy, horizon)
+    # Those of one size go together.
+    sizes = [machine.num_memories for machine in automata]
+    parts = {}
+    for size in sorted(set(sizes)):
+        some = [d for d, own in enumerate(sizes) if own == size]
+        step = jnp.stack([automata[d].step for d in some])
+        pay = jnp.stack([automata[d].pay for d in some])
+        if horizon is None:
+            found = _remembered_for_ever(world, policy, step, pay)
+        else:
+            found = _remembered_in_time(world, _rows(policy, horizon), step, pay)
+        parts.update(zip(some, found, strict=True))
+    return jnp.stack([parts[d] for d in range(len(sizes))])
+
+
+@jax.jit
+def _remembered_for_ever(world, policy, step, pay):
+    """`[D]` for automata of one size, `[D, M, S]`."""
+    _, size, num_states = step.shape
+    chain = under(world.transition, policy)
+    few = size * num_states <= _MOST_SOLVED and not isinstance(chain, SparseTransition)
+
+    def of_one(step, pay):
+        goes_on, following = step >= 0, jnp.maximum(step, 0)
+
+        def ahead(value):
+            onward = jax.vmap(lambda memory: next_values(chain, memory)[:, 0])(value.reshape(size, num_states))
+            onward = jnp.take_along_axis(onward, following, axis=0)
+            return world.discount * jnp.where(goes_on, onward, 0.0).reshape(-1)
+
+        right = pay.astype(world.initial.dtype).reshape(-1)
+        if few:
+            system = jnp.eye(right.shape[0]) - jax.vmap(ahead, out_axes=1)(jnp.eye(right.shape[0]))
+            value = jnp.linalg.solve(system, right)
+        else:
+            value = backward_solution(ahead, right)
+        return world.initial @ value.reshape(size, num_states)[0]
+
+    return jax.vmap(of_one)(step, pay)
+
+
+def _remembered_in_time(world, rows, step, pay):
+    number, size, num_states = step.shape
+    memories, places = jnp.arange(size)[None, :, None, None], jnp.arange(num_states)
+    goes_on = (step >= 0) * 1.0
+
+    def read(present):
+        """Memories after reading the states, `[D, M, S]`."""
+        moved = (jnp.maximum(step, 0)[:, None] == memories) * (present * goes_on)[:, None]  # [D, M new, M old, S]
+        return moved.sum(2)
+
+    def advance(carry, row):
+        present, weight, total = carry
+        total = total + weight * (present * pay).sum((1, 2))
+        chain = under(world.transition, row)
+        flat = read(present).reshape(-1, num_states)
+        flat = jax.vmap(lambda mass: push(chain, mass[:, None]))(flat)
+        return (flat.reshape(step.shape), weight * world.discount, total), None
+
+    start = jnp.zeros(step.shape, world.initial.dtype).at[:, 0, places].set(world.initial)
+    carry = (start, jnp.ones((), start.dtype), jnp.zeros(number, start.dtype))
+    (present, weight, total), _ = jax.lax.scan(advance, carry, rows)
+    return total + weight * (present * pay).sum((1, 2))
 
 
 @jax.jit
