@@ -76,6 +76,8 @@ def action_values(world, payoffs, *, temperatures=None) -> np.ndarray:
     For payoffs a step, or one set to be reached and nothing else. Mixtures depend on what has been reached already:
     InputError, see `reached_action_values`. temperatures: `[T]` gives soft values `[T, S, A]` instead.
     """
+    if payoffs.weight is not None and np.any(payoffs.weight):
+        raise InputError("action values here are for forms without memory: time and reach")
     used = np.flatnonzero(np.asarray(payoffs.reach))
     if len(used) + _pays_steps(payoffs) > 1:
         raise InputError(

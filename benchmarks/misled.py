@@ -19,13 +19,17 @@ from utiliscope.diagnostics import ConvergenceWarning
 
 COLUMNS = ["episode", "t", "state", "action", "next_state"]
 
+# `time` and `reach` of a name, a bit for each of the two: these agents want nothing that needs more words.
+WORDS = ("avoid", "end", "visits", "every", "sequence", "within", "not", "and", "or")
+PLAIN = dict.fromkeys(WORDS, 0)
+
 
 def probabilities(recording, seed: int) -> dict[str, pd.Series]:
     """Posterior probability of each candidate, for each method."""
     world = make_world(recording)
     steps = record(world, agent_policy(recording, world), episodes=recording.episodes, seed=seed)
     behaviour = us.read_behaviour(pd.DataFrame(steps, columns=COLUMNS), world)
-    candidates = us.Grammar(world).enumerate(max_bits=12)
+    candidates = us.Grammar(world, weights=PLAIN).enumerate(max_bits=12)
     episodes = [(states, actions) for _, states, actions in behaviour.episodes()]
     found = {}
     for method, soft in (("Boltzmann", False), ("soft Q", True)):

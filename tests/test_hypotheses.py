@@ -1,5 +1,6 @@
 """Programs that agree on every reachable sequence are one hypothesis: checked against all sequences of small worlds."""
 
+import itertools
 import math
 from collections import defaultdict
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 
 import utiliscope as us
-from utiliscope.utilities.syntax import Program, Term
+from utiliscope.utilities import enumeration, meanings
+from utiliscope.utilities.syntax import And, Atom, Form, Not, Or, Program, Term
 from utiliscope.world.model import reachable_states
 
 
@@ -53,33 +55,140 @@ def sequences(world):
         yield from ((path, None) for path in paths)
 
 
+STEPS = 300  # the longest discount is 0.9: what comes after is worth less than 1e-13
+
+
+def predicates(grammar, budget):
+    """Every set of states that can be written within `budget` bits, with its bits."""
+    prices = grammar.prices
+    atoms = {Atom(name): bits for name, bits in prices.sets.items()}
+    atoms |= {Atom(name, True): bits for name, bits in prices.states.items()}
+    yield from ((atom, prices.predicates["atom"] + bits) for atom, bits in atoms.items())
+    for kind, bits in prices.predicates.items():
+        left = budget - bits
+        if kind == "atom" or left < min(atoms.values(), default=math.inf):
+            continue
+        for one, cost in predicates(grammar, left):
+            if kind == "not":
+                yield Not(one), bits + cost
+            else:
+                for other, more in predicates(grammar, left - cost):
+                    yield (And if kind == "and" else Or)(one, other), bits + cost + more
+
+
+def forms(grammar, budget, within=False):
+    """Every form that can be written within `budget` bits."""
+    prices, world = grammar.prices, grammar.world
+    sets = [one for one, cost in predicates(grammar, budget) if cost <= budget]
+    amounts = [Atom(name) for name in prices.amounts]
+    numbers = range(1, grammar.horizon + 1)
+    for kind in prices.kinds:
+        if kind in ("visits", "every"):
+            yield from (Form(kind, (one,), n) for one in sets for n in numbers)
+        elif kind == "sequence":
+            for length in range(2, 4):
+                yield from (Form(kind, some) for some in itertools.product(sets, repeat=length))
+        elif kind == "within":
+            inner = list(forms(grammar, budget - prices.kinds[kind], True)) if budget > prices.kinds[kind] else []
+            yield from (Form(kind, (), n, form) for form in inner for n in numbers)
+        elif kind == "does":
+            names = range(world.num_actions)
+            yield from (Form(kind, (one,), action=str(a)) for one in sets for a in names if not within)
+        else:
+            yield from (Form(kind, (one,)) for one in [*sets, *(amounts if kind == "time" else [])])
+
+
+def affordable(grammar, max_bits):
+    """Every form of a program of one term within `max_bits`."""
+    found = {}
+    for form in forms(grammar, max_bits - 4):
+        program = Program((Term(1, form),))
+        if grammar.code_length(program) <= max_bits:
+            found[form] = None
+    return list(found)
+
+
+def holds(world, predicate, states):
+    """Where along the states of a sequence a predicate holds, or its amounts."""
+    match predicate:
+        case Atom(name, True):
+            return states == list(world.state_names).index(name)
+        case Atom(name):
+            return np.asarray(world.features[name])[states]
+        case Not(part):
+            return ~holds(world, part, states)
+        case And(left, right):
+            return holds(world, left, states) & holds(world, right, states)
+        case Or(left, right):
+            return holds(world, left, states) | holds(world, right, states)
+
+
+def payments(world, form, states, ends):
+    """`[T]` what a form pays at each time of a sequence, by its definition; `ends`: whether there the episode ends."""
+    along = [holds(world, predicate, states) for predicate in form.predicates]
+    paid, last = np.zeros(len(states)), len(states) - 1
+    match form.kind:
+        case "time":
+            paid += along[0]
+        case "end" if ends:
+            paid[last] = along[0][last]
+        case "end":
+            paid += (1 - world.discount) * along[0]
+        case "reach" | "avoid":
+            paid[np.flatnonzero(along[0])[:1]] = 1 if form.kind == "reach" else -1
+        case "visits":
+            comes = along[0] & ~np.append(False, along[0][:-1])
+            paid[np.flatnonzero(comes)[: form.number]] = 1
+        case "every":
+            ready = 0
+            for t in np.flatnonzero(along[0]):
+                if t >= ready:
+                    paid[t], ready = 1, t + form.number
+        case "sequence":
+            t = -1
+            for inside in along:
+                later = np.flatnonzero(inside[t + 1 :]) if t is not None else []
+                t = t + 1 + later[0] if len(later) else None
+            if t is not None:
+                paid[t] = 1
+        case "within":
+            short = states[: form.number + 1]
+            cut = len(short) == form.number + 1
+            if form.inner.kind != "end":
+                paid[: len(short)] = payments(world, form.inner, short, False)
+            elif cut:
+                paid[form.number] = holds(world, form.inner.predicates[0], short)[-1]
+    return paid
+
+
 def worth(world, form, sequence):
     """What a form is worth on one sequence, straight from its definition."""
     path, back = sequence
-    names = {name: i for i, name in enumerate(world.state_names)}
-    atom = form.atom
-    amount = np.arange(world.num_states) == names[atom.name] if atom.is_state else world.features[atom.name]
-    weights = [world.discount**t for t in range(len(path))]
-    if form.kind == "reach":
-        return max([w for w, s in zip(weights, path, strict=True) if amount[s]], default=0.0)
+    states = np.array(path)
     if back is not None:
-        again = 1 / (1 - world.discount ** (len(path) - back))
-        weights = [w * (again if t >= back else 1) for t, w in enumerate(weights)]
-    return sum(w * amount[s] for w, s in zip(weights, path, strict=True))
+        again = np.resize(states[back:], STEPS - back)
+        states = np.append(states[:back], again)
+    paid = payments(world, form, states, back is None)
+    return float(paid @ world.discount ** np.arange(len(states)))
 
 
 def masses_by_brute_force(world, grammar, max_bits):
     """Mass of every hypothesis, and which one a program belongs to; all ordered lists of terms are tried."""
     all_sequences = list(sequences(world))
-    values = {form: np.array([worth(world, form, s) for s in all_sequences]) for form in grammar.forms}
+    known = {}
+
+    def values(form):
+        if form not in known:
+            known[form] = np.array([worth(world, form, s) for s in all_sequences])
+        return known[form]
 
     def hypothesis(program):
-        total = sum((t.weight * values[t.form] for t in program.terms), np.zeros(len(all_sequences)))
+        total = sum((t.weight * values(t.form) for t in program.terms), np.zeros(len(all_sequences)))
         total = total - total.mean()
         largest = np.abs(total).max()
         return () if largest < 1e-9 else tuple((np.round(total / largest, 7) + 0.0).tolist())
 
-    terms = [Term(s * w, form) for form in grammar.forms for w in range(1, 16) for s in (1, -1)]
+    terms = [Term(s * w, form) for form in affordable(grammar, max_bits) for w in range(1, 16) for s in (1, -1)]
     terms = [term for term in terms if grammar.code_length(Program((term,))) <= max_bits]
     mass, shortest, level = defaultdict(float), defaultdict(lambda: math.inf), [()]
     while level:
@@ -91,11 +200,24 @@ def masses_by_brute_force(world, grammar, max_bits):
     return mass, shortest, hypothesis
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_hypotheses_and_masses_agree_with_brute_force(name):
+PLAIN = {"weights": dict(visits=0, every=0, sequence=0, within=0, avoid=0, end=0) | {"not": 0, "and": 0, "or": 0}}
+# Sums of several terms need more bits than can be tried with all forms: so plain ones as well, and counts alone.
+GRAMMARS = {
+    "all forms": ({"horizon": 4}, 9.5),
+    "plain forms": (PLAIN, 11),
+    "counts": ({"weights": PLAIN["weights"] | {"reach": 0, "every": 1, "visits": 1}, "horizon": 4}, 10),
+}
+QUICK = {"loop", "tree", "chance", "short", "states"}
+
+
+@pytest.mark.parametrize("words", GRAMMARS)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SMALL]
+)
+def test_hypotheses_and_masses_agree_with_brute_force(name, words):
     world = SMALL[name]
-    grammar = us.Grammar(world)
-    max_bits = 11 if len(world.features) == 2 else 12
+    options, max_bits = GRAMMARS[words]
+    grammar = us.Grammar(world, **options)
     mass, shortest, hypothesis = masses_by_brute_force(world, grammar, max_bits)
     found = grammar.enumerate(max_bits)
     keys = [hypothesis(grammar.parse(text)) for text in found.names]
@@ -104,6 +226,11 @@ def test_hypotheses_and_masses_agree_with_brute_force(name):
     np.testing.assert_allclose([grammar.code_length(text) for text in found.names], [shortest[key] for key in keys])
     assert found.names[keys.index(())] == "0"
     assert sorted(found.code_length.round(9)) == found.code_length.round(9).tolist()
+
+
+def plain(world, **options):
+    """Sums of `time` and `reach` of names, a bit for each of the two."""
+    return us.Grammar(world, **PLAIN, **options)
 
 
 def merged(world, *texts):
@@ -138,8 +265,8 @@ def test_features_that_say_the_same():
     assert merged(world, "time(a)", "-time(not_a)") and merged(world, "time(a)", "time(twice)")
     assert merged(world, "time(a) + 2*reach(b)", "4*reach(a) + 4*time(b) - time(twice)")
     assert not merged(world, "reach(a)", "-reach(not_a)")
-    names = us.Grammar(world).enumerate(13).names
-    assert "time(twice)" in names and not {"time(a)", "time(b)", "-time(not_a)"} & set(names)
+    names = plain(world).enumerate(13).names
+    assert "time(a)" in names and not {"time(twice)", "time(b)", "-time(not_a)"} & set(names)
 
 
 @pytest.mark.parametrize("discount", [0.5, 0.999999])
@@ -150,12 +277,11 @@ def test_constants_are_one_hypothesis(discount):
         discount,
         {**bools(all="xxx.", start="xx..", never="...x"), "same": np.array([3.0, 3.0, 3.0, 0.0])},
     )
-    grammar = us.Grammar(world)
     for text in ("time(all)", "reach(all)", "reach(start)", "time(never)", "reach(never)", "time(same)", "7"):
         assert merged(world, "0", text), text
     assert merged(world, "0", "time(start) - time(start)") and merged(world, "0", "time(same) - 3*time(all)")
     assert not merged(world, "0", "time(start)")
-    found = grammar.enumerate(14)
+    found = plain(world).enumerate(14)
     assert set(found.names) == {"0", "time(start)", "-time(start)"}
     assert not us.candidate_set(world, {"0": "0"}).payoffs.state.any()
 
@@ -181,7 +307,7 @@ def test_ties_are_named_by_the_plain_form():
 
 def test_orderings_and_repeats_count():
     world = graph([[0, 1, 2], [0, 1, 2], [0, 1, 2]], [1, 0, 0], 0.9, bools(p=".x.", q="..x"))
-    found = us.Grammar(world).enumerate(11)
+    found = plain(world).enumerate(11)
     # reach(p) + reach(q) has 11 bits in two orders; 2 reach(p) and 3 reach(p) have 8, reach(p) + reach(p) has 11.
     assert found.code_length[found.index("reach(p) + reach(q)")] == pytest.approx(10)
     assert 2.0 ** -found.code_length[found.index("reach(p)")] == pytest.approx(2**-6 + 2 * 2**-8 + 4 * 2**-10 + 2**-11)
@@ -189,10 +315,10 @@ def test_orderings_and_repeats_count():
 
 
 def test_states_are_atoms_only_where_asked_or_needed():
-    assert us.Grammar(GRID).states is False and len(us.Grammar(GRID).forms) == 4
-    assert len(us.Grammar(GRID, states=True).forms) == 4 + 18
-    bare = us.Grammar(us.gridworld(["..", ".."]))
-    assert bare.states is True and len(bare.forms) == 8
+    assert us.Grammar(GRID).states is False and not us.Grammar(GRID).prices.states
+    assert len(us.Grammar(GRID, states=True).prices.states) == 9
+    bare = plain(us.gridworld(["..", ".."]))
+    assert bare.states is True and len(bare.prices.states) == 4
     assert bare.enumerate(8).names[1] == '-reach(@"0,0")'
 
 
@@ -204,7 +330,7 @@ def test_a_horizon_changes_what_is_the_same():
 
 
 def test_select_keeps_the_code_length_as_written():
-    chosen = us.Grammar(GRID).select(["2*time(b)", "reach(G)", "5"])
+    chosen = plain(GRID).select(["2*time(b)", "reach(G)", "5"])
     assert chosen.names == ["5", "reach(G)", "2*time(b)"] and chosen.code_length.tolist() == [1, 6, 8]
     with pytest.raises(us.InputError, match="'time\\(b\\)' and '3\\*time\\(b\\) - 1' are one utility"):
         us.Grammar(GRID).select(["time(b)", "reach(G)", "3*time(b) - 1"])
@@ -213,18 +339,73 @@ def test_select_keeps_the_code_length_as_written():
             us.Grammar(GRID).select(bad)
 
 
-def test_enumeration_has_limits():
+def test_enumeration_has_limits(monkeypatch):
     assert us.Grammar(GRID).enumerate(1).names == us.Grammar(GRID).enumerate(5.9).names == ["0"]
     for max_bits in (0, math.inf, math.nan):
         with pytest.raises(us.InputError, match="max_bits"):
             us.Grammar(GRID).enumerate(max_bits)
-    for max_bits in (40, 500):
-        with pytest.raises(us.InputError, match=r"more than 2000000 programs.*lower max_bits"):
-            us.Grammar(GRID).enumerate(max_bits)
-    with pytest.raises(us.InputError, match=r"450 different forms.*features"):
-        us.Grammar(us.gridworld(["." * 15] * 15)).enumerate(14)
+    monkeypatch.setattr(meanings, "MOST_FORMS", 30)
+    with pytest.raises(us.InputError, match=r"more than 30 different forms.*features.*lower max_bits"):
+        us.Grammar(GRID).enumerate(16)
+    monkeypatch.setattr(meanings, "_MOST_TRIED", 10)
+    with pytest.raises(us.InputError, match=r"more than 11 different forms.*lower max_bits"):
+        us.Grammar(us.gridworld(["." * 15] * 15)).enumerate(16)
+    monkeypatch.setattr(enumeration, "_MOST_SUMS", 1000)
+    for max_bits in (20, 500):
+        with pytest.raises(us.InputError, match=r"more than 1000 sums.*lower max_bits"):
+            plain(GRID).enumerate(max_bits)
 
 
 def test_unreachable_states_of_the_small_worlds():
     assert not reachable_states(SMALL["unreachable"]).all()
     assert merged(SMALL["unreachable"], "0", "reach(p) - 2*time(p)")
+
+
+FORMS = """
+time(p); reach(p); avoid(q); end(p); visits(p, 1); visits(p, 2); visits(not p, 2); every(p, 1); every(p, 2)
+every(p or q, 3); sequence(p, q); sequence(p, p); sequence(q, p, q); within(1, reach(p)); within(2, time(q))
+within(3, end(p)); within(2, avoid(q)); within(3, visits(p, 2)); within(3, every(q, 2)); within(3, sequence(p, q))
+within(3, within(2, time(p))); within(9, end(p)); reach(not p and not q); reach(p and q)
+"""
+
+
+@pytest.mark.parametrize("text", [text.strip() for text in FORMS.replace("\n", ";").split(";") if text.strip()])
+def test_forms_are_worth_what_they_say(text):
+    for name, step in (("hub", 3), ("short", 3), ("long hub", 11)):
+        world = SMALL[name]
+        program = us.Grammar(world).parse(text)
+        (term,) = program.terms
+        paths = [path for path, _ in sequences(world)][::step]
+        for path in paths:
+            # A policy that makes the moves of this sequence, time by time.
+            moves = np.argmax(world.transition[path[:-1], :, path[1:]] > 0, axis=1)
+            policy = np.zeros((world.horizon, world.num_states, world.num_actions))
+            policy[:, :, 0] = 1
+            policy[np.arange(world.horizon), path[:-1]] = np.eye(world.num_actions)[moves]
+            start = us.world_model(world.transition, np.eye(world.num_states)[path[0]], world.discount, **FIXED[name])
+            found = float(us.expected_utility(start, policy, program))
+            assert found == pytest.approx(worth(world, term.form, (path, None)), abs=1e-12)
+
+
+FIXED = {
+    name: dict(features=SMALL[name].features, horizon=SMALL[name].horizon) for name in ("hub", "short", "long hub")
+}
+
+
+def test_actions_are_worth_what_they_say():
+    world, policy = SMALL["loop"], np.array([[0.3, 0.7], [0.5, 0.5], [1.0, 0.0]])
+    visits = us.occupancy(world, policy)
+    program = us.Grammar(world, actions=True).parse("does(not q, 1)")
+    assert float(us.expected_utility(world, policy, program)) == pytest.approx(float(visits.action[:2, 1].sum()))
+    assert us.Grammar(world, actions=True).enumerate(12).names
+
+
+def test_what_an_action_leads_to():
+    # Only `1` in state 0 leads to q: taking it is being there a step later.
+    world = graph([[0, 1], [0, 0]], [1, 0], 0.9, bools(q=".x", p="x."))
+    grammar = us.Grammar(world, actions=True)
+    with pytest.raises(us.InputError, match="one utility"):
+        grammar.select(["does(p, 1)", "time(q)"])
+    with pytest.raises(us.InputError, match="one utility"):
+        grammar.select(["does(p, 0) + does(p, 1)", "-time(q)"])
+    assert len(grammar.select(["does(p, 1)", "reach(q)"])) == 2

@@ -3,5 +3,8 @@
 from .candidates import Candidates
 from .chosen import candidate_set
 from .grammar import Grammar
+from .priors import UtilityPrior
+from .sparse_weights import SparseWeights
+from .stack_machine import StackMachine
 
-__all__ = ["Candidates", "Grammar", "candidate_set"]
+__all__ = ["Candidates", "Grammar", "SparseWeights", "StackMachine", "UtilityPrior", "candidate_set"]

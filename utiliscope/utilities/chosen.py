@@ -46,7 +46,10 @@ def _checked_payoffs(world, name, utility) -> Payoffs:
         "action": (payoffs.action, (num_states, num_actions)),
         "reach": (payoffs.reach, (num_targets,)),
         "targets": (payoffs.targets, (num_targets, num_states)),
+        "weight": (payoffs.weight, (len(payoffs.automata),)),
     }
+    for place, one in enumerate(payoffs.automata):
+        parts[f"automata[{place}].pay"] = one.pay, (one.num_memories, num_states)
     for part, (values, shape) in parts.items():
         if values is None:
             continue

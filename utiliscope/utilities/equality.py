@@ -9,15 +9,15 @@ from functools import partial
 
 import numpy as np
 
-from utiliscope.errors import InputError
+from utiliscope.automata import Automaton
+from utiliscope.payoffs import Payoffs, stack_payoffs
 from utiliscope.world.model import reachable_states
 from utiliscope.world.possible import weighted_worlds
-from utiliscope.world.transition import SparseTransition, moves
+from utiliscope.world.transition import SparseTransition, links, moves
 
-from .meaning import atom_values
+from .meaning import form_payoffs
 from .walks import dense_kernels, expectations, sparse_kernel
 
-_MOST_FORMS = 400
 # More walks than forms: each walk in general position cuts what still looks dependent, until only the truth is left.
 _SPARE_WALKS = 16
 # Numbers held at once, in a batch of transition matrices.
@@ -29,20 +29,16 @@ _ROUNDING = 1e-14
 _SMALL = 1e-7
 
 
-def coefficients(world, forms) -> np.ndarray:
+def coefficients(world, parts: Payoffs) -> np.ndarray:
     """`[forms, R]` every form as a linear combination of `R` of them, up to a constant and exact dependencies.
 
-    Two programs agree up to a positive affine map on every reachable sequence iff their weighted sums of rows
-    are positive multiples of each other; constants have the sum 0. In `PossibleWorlds` the constant can be another one
-    in each world: which world it is, no policy decides.
+    parts: the stack of what each form pays. Two programs agree up to a positive affine map on every reachable sequence
+    iff their weighted sums of rows are positive multiples of each other; constants have the sum 0. In `PossibleWorlds`
+    the constant can be another one in each world: which world it is, no policy decides.
     """
-    if len(forms) > _MOST_FORMS:
-        raise InputError(
-            f"the programs use {len(forms)} different forms, more than the {_MOST_FORMS} that can be compared in "
-            "this world; name the sets of states that matter as features, or lower max_bits"
-        )
+    number = parts.num_utilities
     worlds = [one for _, one in weighted_worlds(world)]
-    walks = [_walk_values(one, forms) for one in worlds]
+    walks = [_walk_values(one, parts) for one in worlds]
     steps = max(1 / (1 - float(one.discount)) if one.horizon is None else one.horizon + 1 for one in worlds)
     rounding = _ROUNDING * max(steps, 10)
     values, centred = np.concatenate(walks), np.concatenate([part - part.mean(0) for part in walks])
@@ -56,7 +52,7 @@ def coefficients(world, forms) -> np.ndarray:
     within = np.linalg.lstsq(unit[:, chosen], unit, rcond=None)[0]
     within[np.abs(within) < _SMALL] = 0
     within[:, chosen] = np.eye(len(chosen))
-    table = np.zeros((len(forms), len(chosen)))
+    table = np.zeros((number, len(chosen)))
     # Back to the forms' own units, so that equal weights stay equal whatever a form varies by.
     table[varies] = (within * variation[varies] / variation[varies][chosen][:, None]).T
     return table
@@ -64,13 +60,16 @@ def coefficients(world, forms) -> np.ndarray:
 
 def grouped(world, programs) -> np.ndarray:
     """`[N]` a number for each of the programs, the same for those that are one hypothesis."""
-    row = {form: i for i, form in enumerate({term.form: None for program in programs for term in program.terms})}
+    forms = {term.form: form_payoffs(world, term.form, p.own) for p in programs for term in p.terms}
+    row = {form: i for i, form in enumerate(forms)}
     width = max(len(program.terms) for program in programs)
     rows, weights = np.zeros((len(programs), width), int), np.zeros((len(programs), width))
     for n, program in enumerate(programs):
         for m, term in enumerate(program.terms):
             rows[n, m], weights[n, m] = row[term.form], term.weight
-    return hypotheses(coefficients(world, list(row)), rows, weights)
+    if not forms:
+        return np.zeros(len(programs), int)
+    return hypotheses(coefficients(world, stack_payoffs(list(forms.values()))), rows, weights)
 
 
 def hypotheses(table: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -122,7 +121,7 @@ def _independent(unit, slack) -> np.ndarray:
     return np.array(chosen, int)
 
 
-def _walk_values(world, forms) -> np.ndarray:
+def _walk_values(world, parts) -> np.ndarray:
     """`[walks, forms]` the exact expectation of every form under random walks, up to a constant for each form.
 
     A walk goes from a random mixture of the possible first states along random mixtures of the possible next
@@ -133,13 +132,12 @@ def _walk_values(world, forms) -> np.ndarray:
     pairs = moves(world.transition, world.available)
     pairs = np.searchsorted(states, pairs[np.isin(pairs[:, 0], states)])  # what is reached leads to what is reached
     starts = np.flatnonzero(np.asarray(world.initial)[states] > 0)
-    kinds = np.array([form.kind for form in forms])
-    values = np.array([atom_values(world, form.atom)[states] for form in forms], np.float64).reshape(-1, len(states))
-    amounts, targets = values[kinds == "time"], values[kinds == "reach"] > 0
+    targets = np.asarray(parts.targets)[:, states]
+    automata = [Automaton(np.asarray(one.step)[:, states], np.asarray(one.pay)[:, states]) for one in parts.automata]
     rng = np.random.default_rng(0)
-    visits, reached = [], []
-    sparse = isinstance(world.transition, SparseTransition)
-    left = len(forms) + _SPARE_WALKS
+    found = []
+    acting, sparse = parts.action is not None, isinstance(world.transition, SparseTransition)
+    left = parts.num_utilities + _SPARE_WALKS
     while left:
         walks = 1 if sparse else min(left, max(1, _ENTRIES // len(states) ** 2))
         first = np.zeros((walks, len(states)))
@@ -148,14 +146,35 @@ def _walk_values(world, forms) -> np.ndarray:
             kernel, first = partial(sparse_kernel, rng, pairs, len(states)), first[0]
         else:
             kernel = partial(dense_kernels, rng, pairs, len(states), walks)
-        some = expectations(first, kernel, targets, float(world.discount), world.horizon)
-        visits.append(some[0].reshape(walks, -1))
-        reached.append(some[1].reshape(walks, -1))
+        some = expectations(
+            first, kernel, targets, automata, pairs if acting else pairs[:0], float(world.discount), world.horizon
+        )
+        found.append([part.reshape(walks, -1) for part in some])
         left -= walks
-    visits = np.concatenate(visits)
-    result = np.zeros((len(visits), len(forms)))
-    result[:, kinds == "time"] = visits @ (amounts - _usual(visits, amounts)).T
-    result[:, kinds == "reach"] = np.concatenate(reached)
+    visits, reached, paid, used = (np.concatenate(part) for part in zip(*found, strict=True))
+    amounts = np.asarray(parts.state)[:, states]
+    result = visits @ (amounts - _usual(visits, amounts)).T + reached @ np.asarray(parts.reach).T
+    if parts.weight is not None:
+        result = result + paid @ np.asarray(parts.weight).T
+    if acting:
+        result = result + _action_values(rng, world, np.asarray(parts.action), states[pairs], used)
+    return result
+
+
+def _action_values(rng, world, paid, pairs, used):
+    """`[walks, forms]` what actions are paid `[forms, S, A]`, a random mixture of those that lead where a walk goes.
+
+    used: `[walks, M]` of the moves `pairs` `[M, 2]`.
+    """
+    successors, chance = links(world.transition)
+    there = successors[pairs[:, 0]] == pairs[:, 1, None]
+    leads = ((chance > 0) & np.asarray(world.available)[:, :, None])[pairs[:, 0]]
+    possible = (leads & there[:, None]).any(-1)
+    result = np.zeros((len(used), len(paid)))
+    for walk, uses in enumerate(used):
+        share = rng.standard_exponential(possible.shape) * possible
+        uses = uses[:, None] * share / share.sum(-1, keepdims=True)
+        result[walk] = np.einsum("ma,fma->f", uses, paid[:, pairs[:, 0]], optimize=True)
     return result
 
 

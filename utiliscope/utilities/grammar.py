@@ -1,63 +1,136 @@
 """`Grammar`: the description-length prior over utilities of one world."""
 
 import math
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 
 import jax
 import numpy as np
 
-from utiliscope.errors import InputError, listed
+from utiliscope.automata import Automaton, automaton
+from utiliscope.errors import InputError, check_whole, listed
 from utiliscope.world.model import check_world
 from utiliscope.world.possible import World, weighted_worlds
 
 from .candidates import Candidates, sorted_candidates
-from .code import form_bits, program_bits
-from .enumeration import enumerate_hypotheses
+from .code import Prices, prices
+from .drawing import drawn
+from .enumeration import enumerated
 from .equality import grouped
-from .meaning import state_names
-from .syntax import Atom, Form, Program, Term, parse
+from .meaning import action_names, state_names
+from .reading import parse
+from .syntax import FORMS, WORDS, Atom, Form, Own, Program, atoms_of, operators_of
 
 
 @dataclass(frozen=True, eq=False)
 class Grammar:
-    """Utilities as sums of weighted forms over the states of `world`, and what each costs in bits.
+    """Utilities as sums of weighted forms over state sequences of `world`, and what each costs in bits.
 
-    `time(p)` is the discounted time spent in p, `reach(p)` the discount to the first arrival there; p is a feature
-    of the world, or a single state such as `@12` or `@"0,3"`.
+    Forms are `time(p)`, `reach(p)`, `avoid(p)`, `end(p)`, `visits(p, n)`, `every(p, n)`, `sequence(p, q, ...)` and
+    `within(n, form)`; `forms.py` has the table of what they mean. p is a feature of the world, a single state such as
+    `@12` or `@"0,3"`, or made of these with `and`, `or`, `not` and parentheses.
 
     world: whose features and states the programs speak of; one, or `PossibleWorlds`. There, programs agree if they
         do in every world, each with a constant of its own.
     states: whether single states can be named; by default only if the world has no features.
+    actions: whether actions can be named, in `does(p, action)`: "act like this".
+    features: more features, by name: `[S]`, or a function of a state's name that gives a bool, or an amount.
+    forms: more forms, by name, written name(): an `Automaton`, `[S]` amounts a step, or a function of a state's name.
+    weights: relative weights of productions, where not the usual ones (`code.FORM_WEIGHTS`, `code.PREDICATE_WEIGHTS`;
+        "state" is the share of atoms that are single states, 1/2). Weight 0 leaves a production out.
+    horizon: the longest time that a form may look at or wait for, and the most visits it counts. A count n costs
+        its Elias gamma code, 2 floor(log2 n) + 1 bits, less what there is to save as none is longer.
+
+    Raises InputError for worlds without anything to name, features that are not finite, and names taken twice.
     """
 
     world: World
     _: KW_ONLY
     states: bool | None = None
+    actions: bool = False
+    features: Mapping | None = None
+    forms: Mapping | None = None
+    weights: Mapping | None = None
+    horizon: int = 64
+    own: Own = field(init=False)
+    prices: Prices = field(init=False)
 
     def __post_init__(self):
         check_world(self.world)
+        check_whole("the horizon of a Grammar", self.horizon, 1)
         for _, one in weighted_worlds(self.world):
             if np.ndim(one.initial) != 1:
                 raise InputError(f"a grammar is for one world, not a stack of shape {np.shape(one.initial)[:-1]}")
         if self.states is None:
-            object.__setattr__(self, "states", not self.world.features)
-        if not self.states and not self.world.features:
+            object.__setattr__(self, "states", not self.world.features and not self.features)
+        object.__setattr__(self, "own", self._own())
+        if not self.states and not self._features:
             raise InputError("this world has no features, so a utility has nothing to name; use Grammar(world)")
+        object.__setattr__(self, "prices", self._prices())
+
+    def _own(self) -> Own:
+        features = {name: self._values("feature", name, given) for name, given in dict(self.features or {}).items()}
+        for name in features:
+            if name in self.world.features:
+                raise InputError(f"the world has a feature called {name!r} already; give yours another name")
+        forms = {}
+        for name, given in dict(self.forms or {}).items():
+            if not (isinstance(name, str) and name.isidentifier()) or name in FORMS or name in WORDS:
+                raise InputError(
+                    f"a form of your own is called {name!r}; take a plain word that is not one of {listed(FORMS)}"
+                )
+            if isinstance(given, Automaton):
+                forms[name] = automaton(given.step, given.pay)
+                if forms[name].step.shape[1] != self.world.num_states:
+                    raise InputError(
+                        f"form {name!r} reads {forms[name].step.shape[1]} states, not {self.world.num_states}"
+                    )
+            else:
+                forms[name] = self._values("form", name, given).astype(np.float64)
+        return Own(features, forms)
+
+    def _values(self, what, name, given) -> np.ndarray:
+        """`[S]` bools or finite floats, from an array or a function of a state's name."""
+        if callable(given):
+            given = [given(state) for state in state_names(self.world)]
+        values = np.asarray(given)
+        if values.shape != (self.world.num_states,):
+            raise InputError(
+                f"{what} {name!r} has shape {values.shape}; give one value for each of {self.world.num_states} states"
+            )
+        if values.dtype == bool:
+            return values
+        try:
+            values = values.astype(np.float64)
+        except (TypeError, ValueError):
+            raise InputError(f"{what} {name!r} has values that are not numbers") from None
+        if not np.isfinite(values).all():
+            place = int(np.argmin(np.isfinite(values)))
+            raise InputError(
+                f"{what} {name!r} is {values[place]} in state {state_names(self.world)[place]}; give numbers"
+            )
+        return values
 
     @cached_property
-    def forms(self) -> dict[Form, float]:
-        """Every form of this grammar and its bits."""
-        return form_bits(self.world, bool(self.states))
+    def _features(self) -> dict[str, np.ndarray]:
+        return {name: np.asarray(values) for name, values in self.world.features.items()} | dict(self.own.features)
+
+    def _prices(self) -> Prices:
+        sets = [name for name, values in self._features.items() if values.dtype == bool]
+        amounts = [name for name in self._features if name not in sets]
+        states = state_names(self.world) if self.states else ()
+        actions = action_names(self.world) if self.actions else ()
+        return prices(sets, states, amounts, actions, list(self.own.forms), self.weights, self.horizon)
 
     def parse(self, text) -> Program:
-        """The program that `text` spells, such as "reach(G) - 2*time(b)"."""
-        return parse(text, self._refusal)
+        """The program that `text` spells, such as "reach(G) - 2*every(port, 10)"."""
+        program = parse(text, _Vocabulary(self))
+        return Program(program.terms, program.constant, self.own)
 
     def code_length(self, program: Program | str) -> float:
         """Description length K in bits of one program, given as such or as text."""
-        program = self._checked(program)
-        return program_bits(program, self.forms)
+        return self.prices.program(self._checked(program))
 
     def log_prob(self, program: Program | str) -> float:
         """Log prior probability of one program, in nats: -K LN2."""
@@ -66,18 +139,7 @@ class Grammar:
     def sample(self, key) -> Program:
         """A program drawn from the prior; its length is random and has no bound."""
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-        forms = list(self.forms)
-        chances = 2.0 ** -np.array(list(self.forms.values()))
-        terms = []
-        while rng.integers(2):
-            sign = 1 - 2 * int(rng.integers(2))
-            weight, doublings = 1, 0
-            while rng.integers(2):
-                doublings += 1
-            for _ in range(doublings):
-                weight = 2 * weight + int(rng.integers(2))
-            terms.append(Term(sign * weight, forms[rng.choice(len(forms), p=chances / chances.sum())]))
-        return Program(tuple(terms))
+        return Program(drawn(rng, self.prices), 0, self.own)
 
     def enumerate(self, max_bits: float | int = 14) -> Candidates:
         """The candidates of all programs that take at most `max_bits` bits.
@@ -88,10 +150,7 @@ class Grammar:
         """
         if not 1 <= max_bits < math.inf:
             raise InputError(f"max_bits is {max_bits}; the shortest program takes 1 bit, and 14 is a good start")
-        found = enumerate_hypotheses(self.world, self.forms, float(max_bits))
-        names = [str(hypothesis.program) for hypothesis in found]
-        bits = -np.log2([hypothesis.mass for hypothesis in found])
-        return sorted_candidates(names, bits, [hypothesis.program.payoffs(self.world) for hypothesis in found])
+        return enumerated(self.world, self.prices, self.own, float(max_bits))
 
     def select(self, expressions) -> Candidates:
         """Candidates of your choice, each with the code length of the program as written.
@@ -115,27 +174,72 @@ class Grammar:
     def _checked(self, program) -> Program:
         if not isinstance(program, Program):
             return self.parse(program)
+        vocabulary = _Vocabulary(self)
         for term in program.terms:
-            refused = self._refusal(term.form)
-            if refused:
+            for refused in vocabulary.refusals(term.form):
                 raise InputError(f"{'; '.join(refused)} (in '{program}')")
-        return program
+        return Program(program.terms, program.constant, self.own)
 
-    def _refusal(self, form) -> tuple[str, str] | None:
-        """(problem, advice) where `form` is not one of this grammar's."""
-        if form in self.forms:
+
+class _Vocabulary:
+    """What a grammar has words for, as `reading.parse` asks."""
+
+    def __init__(self, grammar):
+        self.grammar = grammar
+        self.leaves = tuple(grammar.own.forms)
+
+    def refusals(self, form: Form):
+        """All reasons why a form is not one of this grammar's."""
+        parts = [self.refuse_kind(form.kind)]
+        for predicate in form.predicates:
+            alone = form.kind == "time" and isinstance(predicate, Atom)
+            parts += [self.refuse_kind(word) for word in operators_of(predicate)]
+            parts += [self.refuse_atom(atom, alone) for atom in atoms_of(predicate)]
+        if form.number is not None:
+            parts.append(self.refuse_number(form.number))
+        if form.action is not None:
+            parts.append(self.refuse_action(form.action))
+        if form.inner is not None:
+            parts += self.refusals(form.inner)
+        return [part for part in parts if part]
+
+    def refuse_kind(self, kind):
+        prices = self.grammar.prices
+        if kind in prices.kinds or kind in prices.predicates:
             return None
-        atom = form.atom
-        if atom.is_state and not self.states:
+        if kind == "does" and not self.grammar.actions:
+            return "does(...) names an action", "this grammar has no actions; use Grammar(world, actions=True)"
+        return f"{kind!r} has weight 0 in this grammar", "use another form, or give it a weight"
+
+    def refuse_atom(self, atom, amount):
+        grammar = self.grammar
+        if atom.is_state and not grammar.states:
             return f"{atom} is a single state", "this grammar has features only; use Grammar(world, states=True)"
-        states = [Atom(name, is_state=True) for name in state_names(self.world)]
+        names = state_names(grammar.world)
+        states = [Atom(name, is_state=True) for name in names]
         if atom.is_state:
+            if atom.name in names:
+                return None
             return f"unknown state {atom.name!r}", f"states of this world: {listed(states)}"
-        features = [Atom(name) for name in self.world.features]
-        if atom not in features:
-            known = f"features of this world: {listed(features)}" if features else "this world has no features"
-            state = Atom(atom.name, is_state=True)
-            return f"unknown feature {atom.name!r}", known + (
-                f"; a single state is written {state}" if state in states else ""
-            )
-        return f"{form.kind} needs a set of states, and {atom.name!r} is an amount", f"use time({atom})"
+        if atom.name in grammar._features:
+            if amount or grammar._features[atom.name].dtype == bool:
+                return None
+            return f"a set of states is needed here, and {atom.name!r} is an amount", f"use time({atom})"
+        features = [Atom(name) for name in grammar._features]
+        known = f"features of this world: {listed(features)}" if features else "this world has no features"
+        state = Atom(atom.name, is_state=True)
+        return f"unknown feature {atom.name!r}", known + (
+            f"; a single state is written {state}" if state in states else ""
+        )
+
+    def refuse_number(self, number):
+        if number <= self.grammar.horizon:
+            return None
+        return (
+            f"n is {number}",
+            f"this grammar counts up to {self.grammar.horizon}; use Grammar(world, horizon={number})",
+        )
+
+    def refuse_action(self, name):
+        names = action_names(self.grammar.world)
+        return None if name in names else (f"unknown action {name!r}", f"actions of this world: {listed(names)}")
