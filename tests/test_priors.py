@@ -506,7 +506,7 @@ def test_programs_agree_with_a_plain_interpreter(name, kind):
 def test_batches_change_nothing(monkeypatch):
     machine = StackMachine(WORLDS["amounts"], weights={"do": 1 / 4, "while": 1 / 4})
     whole = machine.run(15)
-    monkeypatch.setattr("utiliscope.utilities.stack_machine._ENTRIES", 500)
+    monkeypatch.setattr("utiliscope.utilities.stack_search._ENTRIES", 500)
     parts = machine.run(15)
     assert parts.candidates.names == whole.candidates.names and parts.num_programs == whole.num_programs
     np.testing.assert_allclose(parts.candidates.code_length, whole.candidates.code_length)

@@ -14,7 +14,9 @@ import pytest
 import utiliscope as us
 from utiliscope.diagnostics import ConvergenceWarning
 from utiliscope.payoffs import stack_payoffs
-from utiliscope.program_posterior import _Numbers, sample_programs, total_mass
+from utiliscope.program_ladders import Numbers
+from utiliscope.program_posterior import sample_programs
+from utiliscope.utilities.code import total_mass
 from utiliscope.utilities.drawing import drawn
 from utiliscope.utilities.equality import grouped
 from utiliscope.utilities.program_moves import LN2, MOVES, places
@@ -138,7 +140,7 @@ def test_chances_of_proposals_sum_to_one():
 
 @pytest.mark.parametrize("number", [700, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_moves_change_draws_of_the_prior_into_draws_of_the_prior(number):
-    rng, prices = _Numbers(np.random.default_rng(1)), ALL_WORDS.prices
+    rng, prices = Numbers(np.random.default_rng(1)), ALL_WORDS.prices
     after, moved = [], 0
     for _ in range(number):
         program = Program(drawn(rng, prices), 0, ALL_WORDS.own)
@@ -169,7 +171,7 @@ def test_the_mass_of_all_programs_is_what_enumeration_comes_to(simplicity):
     grammar = us.Grammar(
         us.world_model(TRANSITION, [1, 0, 0], 0.9, features={"p": SETS["p"]}), horizon=1, weights=weights
     )
-    rng = _Numbers(np.random.default_rng(0))
+    rng = Numbers(np.random.default_rng(0))
     bits = np.array([grammar.prices.program(Program(drawn(rng, grammar.prices))) for _ in range(2500)])
     ratio = 2.0 ** ((1 - simplicity) * bits)  # the mean of 2^(-aK) / 2^-K under 2^-K is the sum of 2^(-aK)
     assert abs(ratio.mean() - total_mass(grammar.prices, simplicity)) <= 5 * ratio.std() / math.sqrt(len(bits)) + 1e-12

@@ -10,13 +10,10 @@ scalable highly parallel MCMC scheme" (JRSS B 84): even and odd swaps alternate,
 warmup until all neighbours refuse to swap equally often.
 """
 
-import hashlib
 import math
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import arviz as az
 import jax
@@ -24,33 +21,23 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from .automata import Automaton
 from .diagnostics import warn_of
 from .errors import InputError, check_whole, listed
 from .payoffs import Payoffs
+from .program_ladders import NO_CHANCE, Ladders, Meanings, Numbers
 from .utilities import Candidates, Grammar
 from .utilities.candidates import sorted_candidates
-from .utilities.code import Prices
-from .utilities.drawing import drawn
+from .utilities.code import total_mass
 from .utilities.equality import grouped
-from .utilities.meaning import form_payoffs
-from .utilities.program_moves import LN2, MOVES
-from .utilities.syntax import FORMS, Form, Program
-from .world.model import reachable_states
-from .world.possible import weighted_worlds
+from .utilities.syntax import Program
 
 # What `equality.grouped` compares in seconds; hypotheses too rare to be among them are told apart by payoffs alone.
 _MOST_FORMS = 400
 # Hypotheses that must agree between replicas before the rest is believed.
 _CHECKED_SHARE = 0.05
-# Weights and payoffs are compared to this many digits.
-_DIGITS = 9
-# In place of -inf, which cannot be subtracted from itself.
-_NO_CHANCE = -1e300
 # Shares of the warmup at which the ladder is adapted; from the last on it stays.
 _ADAPTED = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
 _LEAST_WARMTH = 0.01
-_REMEMBERED = 2**16
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -167,9 +154,9 @@ def sample_programs(
         )
     warmth = _ladder(num_temperatures, inverse_temperatures)
     adapted = set() if inverse_temperatures is not None else {int(num_warmup * share) for share in _ADAPTED}
-    rng = _Numbers(np.random.default_rng(np.asarray(jax.random.key_data(key))))
-    meanings = _Meanings(grammar, log_likelihood)
-    ladders = _Ladders(rng, grammar, meanings, warmth, num_chains, float(simplicity))
+    rng = Numbers(np.random.default_rng(np.asarray(jax.random.key_data(key))))
+    meanings = Meanings(grammar, log_likelihood)
+    ladders = Ladders(rng, grammar, meanings, warmth, num_chains, float(simplicity))
     index: dict[Program, int] = {}
     likelihoods: list[float] = []
     drawn_programs = np.zeros((num_chains, num_samples), int)
@@ -192,256 +179,11 @@ def sample_programs(
                 drawn_programs[chain, sample - num_warmup] = place
         if progress is not None:
             progress(sample + 1, total)
-    if min(likelihoods) <= _NO_CHANCE:
+    if min(likelihoods) <= NO_CHANCE:
         raise InputError("draws have likelihood 0: no program that explains the data was met; run a longer warmup")
     result = _merged(grammar, list(index), np.array(likelihoods), drawn_programs, meanings, ladders)
     warn_of(result.diagnostics, stacklevel=2)
     return result
-
-
-def total_mass(prices: Prices, simplicity: float) -> float:
-    """The sum of 2^(-simplicity K) over all programs, inf where there is none: 1 at simplicity 1.
-
-    By the grammar's own recursion: a list, a form and a predicate are sums over what they are made of.
-    """
-    if simplicity <= 0.5:
-        return math.inf  # the sum over the 2^k weights of 2 k + 1 bits
-
-    def mass(*bits):
-        return sum(2.0 ** (-simplicity * one) for one in bits)
-
-    def repeated(share):
-        return 1 / (1 - share) if share < 1 else math.inf
-
-    atoms = mass(prices.predicates.get("atom", math.inf)) * mass(*prices.sets.values(), *prices.states.values())
-    one = 1 - mass(prices.predicates.get("not", math.inf))
-    two = mass(prices.predicates.get("and", math.inf), prices.predicates.get("or", math.inf))
-    # The smaller root of two z^2 - one z + atoms = 0 is the sum over trees, where they have one.
-    room = one**2 - 4 * two * atoms
-    if one <= 0 or room < 0:
-        return math.inf
-    predicate = 2 * atoms / (one + math.sqrt(room))
-    amount = mass(*prices.amounts.values()) + mass(prices.predicate) * predicate
-    parts = {"p": predicate, "n": mass(*prices.numbers), "a": mass(*prices.actions.values())}
-    longer = mass(1) * predicate
-
-    def arguments(kind):
-        if kind == "time":
-            return amount
-        if kind == "sequence":
-            return predicate * longer * repeated(longer)
-        return math.prod(parts[letter] for letter in FORMS.get(kind, ""))
-
-    def forms(kinds, bits_less):
-        """Of those kinds that have no form within."""
-        return sum(mass(prices.kinds[kind] - bits_less) * arguments(kind) for kind in kinds if kind != "within")
-
-    within = parts["n"] * mass(prices.kinds.get("within", math.inf) - prices.not_within)
-    inner = forms([kind for kind in prices.kinds if kind != "does"], prices.not_within) * repeated(within)
-    form = forms(prices.kinds, 0.0) + mass(prices.kinds.get("within", math.inf)) * parts["n"] * inner
-    weight = mass(1) / (1 - 2 * mass(2))
-    return mass(1) * repeated(2 * mass(2) * weight * form)  # of either sign
-
-
-class _Numbers:
-    """The `integers` and `choice` of a NumPy generator, in a fraction of their time for one number each.
-
-    random: gives a number from 0 to below 1.
-    """
-
-    def __init__(self, generator):
-        self.random = random.Random(int(generator.integers(2**63))).random
-
-    def integers(self, number) -> int:
-        return int(self.random() * number)
-
-    def choice(self, number, p) -> int:
-        left = self.random()
-        for place, chance in enumerate(p):
-            left -= chance
-            if left < 0:
-                return place
-        # Rounding has left a little over: it goes to the last that has a chance.
-        return max(place for place in range(number) if p[place] > 0)
-
-
-class _Part(NamedTuple):
-    """What one form pays: `Payoffs` in plain arrays, whose sets to reach and automata go by their content.
-
-    others: `[(weight, content, set or automaton)]`.
-    """
-
-    state: np.ndarray
-    action: np.ndarray | None
-    others: list
-
-
-class _Meanings:
-    """Code lengths and likelihoods of programs; every utility is evaluated once, whatever programs there are for it."""
-
-    def __init__(self, grammar, log_likelihood):
-        self.grammar, self.function = grammar, log_likelihood
-        self.reachable = np.any([reachable_states(one) for _, one in weighted_worlds(grammar.world)], axis=0)
-        self.known: dict[bytes, float] = {}
-        self.read = lru_cache(_REMEMBERED)(self._read)
-        self.part = lru_cache(_REMEMBERED)(self._part)
-
-    def _part(self, form: Form) -> _Part:
-        paid, seen = form_payoffs(self.grammar.world, form, self.grammar.own), self.reachable
-        others = [(w, target[seen].tobytes(), target) for w, target in zip(paid.reach, paid.targets, strict=True)]
-        for weight, machine in zip([] if paid.weight is None else paid.weight, paid.automata, strict=True):
-            content = machine.step[:, seen].tobytes() + machine.pay[:, seen].tobytes()
-            others.append((weight, content, machine))
-        return _Part(paid.state, paid.action, others)
-
-    def _read(self, program: Program) -> tuple[float, bytes]:
-        """Bits of a program, and what tells its payoffs from others, up to scale and a constant a step."""
-        state, action, others = self._sums(program)
-        state = state[self.reachable]
-        values = [state - state[0], np.zeros(0) if action is None else action[self.reachable].ravel()]
-        values.append(np.array(list(others.values())))
-        size = max(float(np.abs(one).max(initial=0)) for one in values)
-        digest = hashlib.blake2b(digest_size=16)
-        if size > 0:
-            state, action, weights = (np.round(one / size, _DIGITS) + 0.0 for one in values)
-            digest.update(state.tobytes() + (action.tobytes() if action.any() else b""))
-            for content, weight in sorted(zip(others, weights.tolist(), strict=True)):
-                if weight:
-                    digest.update(hashlib.blake2b(content).digest() + np.float64(weight).tobytes())
-        return self.grammar.prices.program(program), digest.digest()
-
-    def _sums(self, program):
-        """What a program pays: by state, by action, and on sets and automata by their content."""
-        state, action = np.zeros(len(self.reachable)), None
-        others: dict[bytes, float] = {}
-        for term in program.terms:
-            part = self.part(term.form)
-            state = state + term.weight * part.state
-            if part.action is not None:
-                action = term.weight * part.action + (0.0 if action is None else action)
-            for weight, content, _ in part.others:
-                others[content] = others.get(content, 0.0) + term.weight * weight
-        return state, action, others
-
-    def payoffs(self, programs) -> Payoffs:
-        """The stack of what programs pay."""
-        sums = [self._sums(program) for program in programs]
-        things = {c: thing for p in programs for t in p.terms for _, c, thing in self.part(t.form).others}
-        sets = [content for content, thing in things.items() if not isinstance(thing, Automaton)]
-        machines = [content for content, thing in things.items() if isinstance(thing, Automaton)]
-
-        def table(contents):
-            rows = [[others.get(content, 0.0) for content in contents] for _, _, others in sums]
-            return np.array(rows, np.float64).reshape(len(sums), len(contents))
-
-        actions = None
-        if any(action is not None for _, action, _ in sums):
-            none = np.zeros((len(self.reachable), self.grammar.world.num_actions))
-            actions = np.stack([none if action is None else action for _, action, _ in sums])
-        targets = np.array([things[content] for content in sets], bool).reshape(len(sets), len(self.reachable))
-        weight = table(machines) if machines else None
-        automata = tuple(things[content] for content in machines)
-        return Payoffs(np.stack([state for state, _, _ in sums]), actions, table(sets), targets, weight, automata)
-
-    def evaluate(self, programs: list[Program]) -> tuple[list[float], list[float]]:
-        """Bits and nats of each."""
-        read = [self.read(program) for program in programs]
-        new = {content: program for (_, content), program in zip(read, programs, strict=True)}
-        new = {content: program for content, program in new.items() if content not in self.known}
-        if new:
-            found = np.asarray(self.function(self.payoffs(list(new.values()))))
-            if found.shape != (len(new),):
-                raise InputError(
-                    f"log_likelihood gave shape {found.shape} for {len(new)} utilities; it must give one number of "
-                    f"nats for each, [{len(new)}]"
-                )
-            for (content, program), nats in zip(new.items(), found.tolist(), strict=True):
-                if math.isnan(nats) or nats == math.inf:
-                    raise InputError(f"log_likelihood of '{program}' is {nats}; it must be a number, or -inf")
-                self.known[content] = max(nats, _NO_CHANCE)
-        return [bits for bits, _ in read], [self.known[content] for _, content in read]
-
-
-class _Ladders:
-    """`C` replicas of `T` tempered chains each, the coldest last.
-
-    programs: lists `[C][T]`. bits, log_likelihood: `[C, T]`. seen_hot: `[C, T]` whether the state has come from the hot
-    end since it was last at the cold one.
-    """
-
-    def __init__(self, rng, grammar, meanings, warmth, num_chains, simplicity):
-        self.rng, self.prices, self.meanings = rng, grammar.prices, meanings
-        self.warmth, self.simplicity = warmth, simplicity
-        self.places = [(chain, rung) for chain in range(num_chains) for rung in range(len(warmth))]
-        begin = [Program(drawn(rng, self.prices), 0, grammar.own) for _ in self.places]
-        self.programs = [begin[i : i + len(warmth)] for i in range(0, len(begin), len(warmth))]
-        self.bits, self.log_likelihood = (
-            np.array(values).reshape(num_chains, -1) for values in meanings.evaluate(begin)
-        )
-        self.seen_hot = np.zeros((num_chains, len(warmth)), bool)
-        self.names, self.functions = list(MOVES), [move for move, _ in MOVES.values()]
-        self.shares = [share for _, share in MOVES.values()]
-        self.forget()
-
-    def forget(self):
-        """Rates are counted anew."""
-        self.proposed = np.zeros((len(self.names), len(self.warmth)), int)
-        self.accepted = np.zeros_like(self.proposed)
-        self.swapped = np.zeros(len(self.warmth) - 1)
-        self.tried = np.zeros(len(self.warmth) - 1)
-        self.restarts = 0
-
-    def move(self, last):
-        """One move of every chain. The prior itself is drawn from, once before the swap (`last`), and needs no more."""
-        proposals = []
-        for chain, rung in self.places:
-            if self.warmth[rung] == 0 and self.simplicity == 1:
-                if not last:
-                    continue
-                which = self.names.index("redraw")
-            else:
-                which = self.rng.choice(len(self.shares), self.shares)
-            self.proposed[which, rung] += 1
-            old = self.programs[chain][rung]
-            proposal = self.functions[which](self.rng, old, self.prices)
-            if proposal is not None and proposal.program != old:
-                proposals.append((chain, rung, which, *proposal))
-        if not proposals:
-            return
-        evaluated = self.meanings.evaluate([proposal[3] for proposal in proposals])
-        for (chain, rung, which, program, log_ratio), bits, nats in zip(proposals, *evaluated, strict=True):
-            log_ratio -= LN2 * self.simplicity * (bits - self.bits[chain, rung])
-            log_ratio += self.warmth[rung] * (nats - self.log_likelihood[chain, rung])
-            if log_ratio >= 0 or self.rng.random() < math.exp(log_ratio):
-                self.programs[chain][rung] = program
-                self.bits[chain, rung], self.log_likelihood[chain, rung] = bits, nats
-                self.accepted[which, rung] += 1
-
-    def swap(self, parity):
-        """Neighbours change places: 0 with 1, 2 with 3, ..., or from 1 on."""
-        self.seen_hot[:, 0] = True
-        for rung in range(parity, len(self.warmth) - 1, 2):
-            pair, back = [rung, rung + 1], [rung + 1, rung]
-            for chain, programs in enumerate(self.programs):
-                gain = self.log_likelihood[chain, rung] - self.log_likelihood[chain, rung + 1]
-                chance = math.exp(min(0.0, (self.warmth[rung + 1] - self.warmth[rung]) * gain))
-                self.swapped[rung] += chance
-                self.tried[rung] += 1
-                if self.rng.random() < chance:
-                    programs[rung], programs[rung + 1] = programs[rung + 1], programs[rung]
-                    for values in (self.bits, self.log_likelihood, self.seen_hot):
-                        values[chain, pair] = values[chain, back]
-        if len(self.warmth) > 1:
-            self.restarts += int(self.seen_hot[:, -1].sum())
-        self.seen_hot[:, -1] = False
-
-    def adapt(self):
-        """Temperatures between which swaps are refused equally often, as far as the rates so far tell."""
-        if len(self.warmth) < 3:
-            return
-        refused = 1 - self.swapped / np.maximum(self.tried, 1)
-        barrier = np.concatenate([[0.0], np.cumsum(refused + 1e-3)])
-        self.warmth = np.interp(np.linspace(0, barrier[-1], len(self.warmth)), barrier, self.warmth)
 
 
 def _merged(grammar, programs, likelihoods, drawn_programs, meanings, ladders) -> ProgramPosterior:

@@ -145,3 +145,47 @@ def shares(weights):
     if total == 0:
         raise InputError(f"all of {listed(weights)} have weight 0; leave one of them in")
     return {name: -math.log2(weight / total) for name, weight in weights.items() if weight > 0}
+
+
+def total_mass(prices: Prices, simplicity: float) -> float:
+    """The sum of 2^(-simplicity K) over all programs, inf where there is none: 1 at simplicity 1.
+
+    By the grammar's own recursion: a list, a form and a predicate are sums over what they are made of.
+    """
+    if simplicity <= 0.5:
+        return math.inf  # the sum over the 2^k weights of 2 k + 1 bits
+
+    def mass(*bits):
+        return sum(2.0 ** (-simplicity * one) for one in bits)
+
+    def repeated(share):
+        return 1 / (1 - share) if share < 1 else math.inf
+
+    atoms = mass(prices.predicates.get("atom", math.inf)) * mass(*prices.sets.values(), *prices.states.values())
+    one = 1 - mass(prices.predicates.get("not", math.inf))
+    two = mass(prices.predicates.get("and", math.inf), prices.predicates.get("or", math.inf))
+    # The smaller root of two z^2 - one z + atoms = 0 is the sum over trees, where they have one.
+    room = one**2 - 4 * two * atoms
+    if one <= 0 or room < 0:
+        return math.inf
+    predicate = 2 * atoms / (one + math.sqrt(room))
+    amount = mass(*prices.amounts.values()) + mass(prices.predicate) * predicate
+    parts = {"p": predicate, "n": mass(*prices.numbers), "a": mass(*prices.actions.values())}
+    longer = mass(1) * predicate
+
+    def arguments(kind):
+        if kind == "time":
+            return amount
+        if kind == "sequence":
+            return predicate * longer * repeated(longer)
+        return math.prod(parts[letter] for letter in FORMS.get(kind, ""))
+
+    def forms(kinds, bits_less):
+        """Of those kinds that have no form within."""
+        return sum(mass(prices.kinds[kind] - bits_less) * arguments(kind) for kind in kinds if kind != "within")
+
+    within = parts["n"] * mass(prices.kinds.get("within", math.inf) - prices.not_within)
+    inner = forms([kind for kind in prices.kinds if kind != "does"], prices.not_within) * repeated(within)
+    form = forms(prices.kinds, 0.0) + mass(prices.kinds.get("within", math.inf)) * parts["n"] * inner
+    weight = mass(1) / (1 - 2 * mass(2))
+    return mass(1) * repeated(2 * mass(2) * weight * form)  # of either sign
