@@ -63,9 +63,8 @@ class _Climber:
             now = self._solved(policy)
             least = _NO_GAIN * (paid + np.abs(now.ahead).max())
             changed = row_kernels.ascend(
-                least, self.problem.rows, self.problem.rules, self.problem.chains, now.place, policy[None],
-                now.inverse, now.ahead, now.visits,
-            )  # fmt: skip
+                least, self.problem.rows, self.problem.rules, self.problem.chains, now.place, policy[None], now.table
+            )
         return policy
 
 

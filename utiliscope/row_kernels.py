@@ -5,6 +5,9 @@ changed row of the policy changes I - discount P by rank J, so that with the inv
 for K successors, and an accepted one O(J n^2) for n nodes (Woodbury; Sherman and Morrison where J is 1). All that a row
 needs of G are its entries between the successors of the rows that may change and those rows: the whole of G in a small
 world, a block of it in a big one.
+
+A chain's table `[M + 1, W]` is the inverse, bordered by what changes as it does: the value to come in the last column,
+the visits in the last row, the value in the corner. Columns between are 0: `table_width`.
 """
 
 import math
@@ -18,10 +21,15 @@ _TINY = 1e-300
 _MOST_SHRINKS = 60
 
 
+def table_width(columns):
+    """Four vectors of four numbers are added at a time; rows that lie multiples of 16 apart crowd the same lines."""
+    return (columns // 8) * 8 + (4 if columns % 8 < 4 else 12)
+
+
 @njit(nogil=True, cache=True)
 def move_particles(
     random, which, level, warmth, moves, kind, concentration, rows, rules, chains, row_place, column_place,
-    policy, inverse, ahead, visits, values, accepted,
+    policy, table, values, accepted,
 ):  # fmt: skip
     """Move each particle in `which` by `moves` changes of rows drawn from `rows`, in place.
 
@@ -31,18 +39,18 @@ def move_particles(
     rules: actions `[S, A]` (available ones first), number `[S]` of them.
     chains: nodes `[C, S, J]` of each state and count `[C, S]` of them, onward `[C, S, J, K]` the node at each successor
         (-1: the chain ends), chance `[C, S, A, K]` times the discount, paid `[C, S, J, A]`.
-    row_place, column_place: `[C, n]` where a node stands in the rows and columns of `inverse` `[N, C, M, B]`.
-    policy `[N, S, A]`, ahead `[N, C, M]` value to come, visits `[N, C, B]`, values `[N]`; accepted: `[1]` a counter.
+    row_place, column_place: `[C, n]` where a node stands in the rows and columns of `table` `[N, C, M + 1, W]`.
+    policy `[N, S, A]`, values `[N]`; accepted: `[1]` a counter.
     """
     actions, number = rules
     _, count, _, chance, paid = chains
     columns, ways = _placed(rows, chains, row_place, column_place)
-    gains, loops, here, system, answer, across, line, heights = _room(chains, inverse.shape[3])
+    gains, loops, here, system, answer, across, heights = _room(chains, table.shape[3])
     new = np.empty(policy.shape[2])
     for n in which:
         for _ in range(moves):
             s = rows[int(random.random() * len(rows))]
-            _look(n, s, count, chance, paid, columns, ways, inverse, ahead, visits, gains, loops, here)
+            _look(n, s, count, chance, paid, columns, ways, table, gains, loops, here)
             old = policy[n, s]
             lowest = level
             if warmth > 0.0:
@@ -60,15 +68,95 @@ def move_particles(
                 continue
             accepted[0] += 1
             _change(
-                n, s, old, new, count, chance, columns, ways, inverse, ahead, visits, gains, loops, here, system,
-                answer, across, line, heights,
-            )  # fmt: skip
+                n, s, old, new, count, chance, columns, ways, table, gains, loops, here, system, answer, across, heights
+            )
             old[:] = new
             values[n] = value
 
 
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_particles(which, chains, weight, policy, table, values):
+    """Whole tables of the particles in `which`, afresh, and their values; `weight` `[C, n]` of the first nodes.
+
+    Gauss and Jordan's inversion of I - discount P, bordered; diagonally dominant, it needs no pivots. O(n^2 W).
+    """
+    nodes, count, onward, chance, paid = chains
+    num_chains, num_nodes = weight.shape
+    last = table.shape[3] - 1
+    for n in which:
+        values[n] = 0.0
+        for c in range(num_chains):
+            one = table[n, c]
+            one[:] = 0.0
+            for v in range(num_nodes):
+                one[v, v] = 1.0
+                one[num_nodes, v] = -weight[c, v]
+            for s in range(count.shape[1]):
+                for i in range(count[c, s]):
+                    v = nodes[c, s, i]
+                    for a in range(policy.shape[2]):
+                        share = policy[n, s, a]
+                        if share == 0.0:
+                            continue
+                        one[v, last] += share * paid[c, s, i, a]
+                        for k in range(chance.shape[3]):
+                            t = onward[c, s, i, k]
+                            if t >= 0:
+                                one[v, t] -= share * chance[c, s, a, k]
+            for v in range(num_nodes):
+                scale = 1 / one[v, v]
+                one[v, v] = 1.0
+                for j in range(last + 1):
+                    one[v, j] *= scale
+                for t in range(num_nodes + 1):
+                    factor = one[t, v]
+                    if t == v or factor == 0.0:
+                        continue
+                    one[t, v] = 0.0
+                    for j in range(last + 1):
+                        one[t, j] -= factor * one[v, j]
+            values[n] += one[num_nodes, last]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def correct_values(which, chains, weight, policy, table, values):
+    """The values without what rounding has added to their tables, to first order: visits, times what is left of
+    (I - discount P) x = r by the values to come x. O(n A K)."""
+    nodes, count, onward, chance, paid = chains
+    num_nodes, last = weight.shape[1], table.shape[3] - 1
+    for n in which:
+        total = 0.0
+        for c in range(len(weight)):
+            one = table[n, c]
+            for s in range(count.shape[1]):
+                for i in range(count[c, s]):
+                    v = nodes[c, s, i]
+                    left = -one[v, last]
+                    for a in range(policy.shape[2]):
+                        share = policy[n, s, a]
+                        if share == 0.0:
+                            continue
+                        worth = paid[c, s, i, a]
+                        for k in range(chance.shape[3]):
+                            t = onward[c, s, i, k]
+                            if t >= 0:
+                                worth += chance[c, s, a, k] * one[t, last]
+                        left += share * worth
+                    total += weight[c, v] * one[v, last] + one[num_nodes, v] * left
+        values[n] = total
+
+
 @njit(nogil=True, cache=True)
-def ascend(least, rows, rules, chains, place, policy, inverse, ahead, visits):
+def copy_particles(places, parents, numbers):
+    """Copies of the rows `parents` of `numbers` `[N, D]` in `places`, none of which is among them."""
+    for i in range(len(places)):
+        place, parent = places[i], parents[i]
+        for j in range(numbers.shape[1]):
+            numbers[place, j] = numbers[parent, j]
+
+
+@njit(nogil=True, cache=True)
+def ascend(least, rows, rules, chains, place, policy, table):
     """A sweep over the rows of one policy, each taking its best action given all others if that gains over `least`.
 
     Arrays as in `move_particles`, of one particle, in place. Returns whether anything changed.
@@ -76,10 +164,10 @@ def ascend(least, rows, rules, chains, place, policy, inverse, ahead, visits):
     actions, number = rules
     _, count, _, chance, paid = chains
     columns, ways = _placed(rows, chains, place, place)
-    gains, loops, here, system, answer, across, line, heights = _room(chains, inverse.shape[3])
+    gains, loops, here, system, answer, across, heights = _room(chains, table.shape[3])
     new, changed = np.empty(policy.shape[2]), False
     for s in rows:
-        _look(0, s, count, chance, paid, columns, ways, inverse, ahead, visits, gains, loops, here)
+        _look(0, s, count, chance, paid, columns, ways, table, gains, loops, here)
         best, chosen = least, -1
         for i in range(number[s]):
             new[:] = 0.0
@@ -91,8 +179,8 @@ def ascend(least, rows, rules, chains, place, policy, inverse, ahead, visits):
             new[:] = 0.0
             new[chosen] = 1.0
             _change(
-                0, s, policy[0, s], new, count, chance, columns, ways, inverse, ahead, visits, gains, loops, here,
-                system, answer, across, line, heights,
+                0, s, policy[0, s], new, count, chance, columns, ways, table, gains, loops, here, system, answer,
+                across, heights,
             )  # fmt: skip
             policy[0, s] = new
             changed = True
@@ -100,15 +188,15 @@ def ascend(least, rows, rules, chains, place, policy, inverse, ahead, visits):
 
 
 @njit(nogil=True, cache=True)
-def _room(chains, columns):
+def _room(chains, width):
     """Arrays to work in: what each action would be worth at a state's nodes, how often it would lead back to them, how
-    often they are visited; a system of equations, its right side and what it is to do to the inverse."""
+    often they are visited; a system of equations, its right side and what it is to do to the table."""
     onward, chance = chains[2], chains[3]
     num_chains, _, most, _ = onward.shape
     num_actions = chance.shape[2]
     gains, loops = np.empty((num_chains, most, num_actions)), np.empty((num_chains, most, most, num_actions))
     here, system, answer = np.empty((num_chains, most)), np.empty((most, most)), np.empty(most)
-    return gains, loops, here, system, answer, np.empty((most, columns)), np.empty(columns), np.empty(most)
+    return gains, loops, here, system, answer, np.empty((most, width)), np.empty(most)
 
 
 @njit(nogil=True, cache=True)
@@ -128,14 +216,14 @@ def _placed(rows, chains, row_place, column_place):
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _look(n, s, count, chance, paid, columns, ways, inverse, ahead, visits, gains, loops, here):
+def _look(n, s, count, chance, paid, columns, ways, table, gains, loops, here):
     """Fill in the gains and loops of every action in state `s`, and the visits."""
     width, num_actions = chance.shape[3], chance.shape[2]
     for c in range(len(count)):
         number = count[c, s]
         for i in range(number):
             column = columns[c, s, i]
-            here[c, i] = visits[n, c, column]
+            here[c, i] = table[n, c, table.shape[2] - 1, column]
             for a in range(num_actions):
                 gain, loop = 0.0, 0.0
                 for k in range(width):
@@ -143,8 +231,8 @@ def _look(n, s, count, chance, paid, columns, ways, inverse, ahead, visits, gain
                     if p != 0.0:
                         t = ways[c, s, i, k]
                         if t >= 0:
-                            gain += p * ahead[n, c, t]
-                            loop += p * inverse[n, c, t, column]
+                            gain += p * table[n, c, t, table.shape[3] - 1]
+                            loop += p * table[n, c, t, column]
                 gains[c, i, a] = paid[c, s, i, a] + gain
                 loops[c, i, i, a] = loop
             for j in range(number):
@@ -155,43 +243,22 @@ def _look(n, s, count, chance, paid, columns, ways, inverse, ahead, visits, gain
                     for k in range(width):
                         t = ways[c, s, i, k]
                         if t >= 0:
-                            loop += chance[c, s, a, k] * inverse[n, c, t, columns[c, s, j]]
+                            loop += chance[c, s, a, k] * table[n, c, t, columns[c, s, j]]
                     loops[c, i, j, a] = loop
 
 
 @njit(nogil=True, cache=True, inline="always")
 def _change(
-    n, s, old, new, count, chance, columns, ways, inverse, ahead, visits, gains, loops, here, system, answer, across,
-    line, heights,
+    n, s, old, new, count, chance, columns, ways, table, gains, loops, here, system, answer, across, heights
 ):  # fmt: skip
-    """The inverse, values and visits with a new row in the place of an old one, after `_look`."""
+    """The table with a new row in the place of an old one, after `_look`."""
+    width = table.shape[3]
     for c in range(len(count)):
         number = count[c, s]
-        _changes(old, new, c, number, gains, loops, system, answer)
-        if number == 1:
-            scale, column = 1 / system[0, 0], columns[c, s, 0]
-            gain = answer[0] * scale
-            line[:] = 0.0
-            for k in range(chance.shape[3]):
-                step = 0.0
-                for a in range(len(old)):
-                    step += (new[a] - old[a]) * chance[c, s, a, k]
-                t = ways[c, s, 0, k]
-                if step != 0.0 and t >= 0:
-                    step *= scale
-                    for j in range(len(line)):
-                        line[j] += step * inverse[n, c, t, j]
-            for t in range(inverse.shape[2]):
-                height = inverse[n, c, t, column]
-                if height != 0.0:
-                    ahead[n, c, t] += height * gain
-                    for j in range(len(line)):
-                        inverse[n, c, t, j] += height * line[j]
-            seen = here[c, 0]
-            for j in range(len(line)):
-                visits[n, c, j] += seen * line[j]
+        if number == 0:
             continue
-        # What the changed rows add to the rows of the inverse at the state's nodes.
+        _changes(old, new, c, number, gains, loops, system, answer)
+        # What the changed rows add to the rows of the table at the state's nodes.
         across[:number] = 0.0
         for k in range(chance.shape[3]):
             step = 0.0
@@ -202,23 +269,20 @@ def _change(
             for i in range(number):
                 t = ways[c, s, i, k]
                 if t >= 0:
-                    for j in range(across.shape[1]):
-                        across[i, j] += step * inverse[n, c, t, j]
-        _solve(system, answer, across, number)
+                    for j in range(width - 1):
+                        across[i, j] += step * table[n, c, t, j]
         for i in range(number):
-            seen = here[c, i]
-            for j in range(across.shape[1]):
-                visits[n, c, j] += seen * across[i, j]
-        # Every column is read before any is written: the changes of the nodes belong to the inverse as it was.
-        for t in range(inverse.shape[2]):
+            across[i, width - 1] = answer[i]
+        _solve(system, across, number)
+        # Every column is read before any is written: the changes of the nodes belong to the table as it was.
+        for t in range(table.shape[2]):
             for i in range(number):
-                heights[i] = inverse[n, c, t, columns[c, s, i]]
+                heights[i] = table[n, c, t, columns[c, s, i]]
             for i in range(number):
                 height = heights[i]
                 if height != 0.0:
-                    ahead[n, c, t] += height * answer[i]
-                    for j in range(across.shape[1]):
-                        inverse[n, c, t, j] += height * across[i, j]
+                    for j in range(width):
+                        table[n, c, t, j] += height * across[i, j]
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -236,12 +300,11 @@ def _changes(old, new, c, some, gains, loops, system, answer):
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _solve(system, answer, across, some):
-    """Solve in place for `answer` and `across`. All leading minors are chances of coming back, of policies that change
-    at some of the nodes, and above 0: no pivots are needed."""
+def _solve(system, across, some):
+    """Solve in place for `across`. All leading minors are chances of coming back, of policies that change at some of the
+    nodes, and above 0: no pivots are needed."""
     for i in range(some):
         scale = 1 / system[i, i]
-        answer[i] *= scale
         for t in range(across.shape[1]):
             across[i, t] *= scale
         for j in range(i + 1, some):
@@ -252,7 +315,6 @@ def _solve(system, answer, across, some):
                 continue
             for j in range(i + 1, some):
                 system[r, j] -= factor * system[i, j]
-            answer[r] -= factor * answer[i]
             for t in range(across.shape[1]):
                 across[r, t] -= factor * across[i, t]
 
@@ -355,7 +417,7 @@ def _another_share(
         before, after = new[first], new[second]
         total = before + after
         now = math.log(max(before, _TINY)) - math.log(max(after, _TINY))
-        spread = _log_spread(now) + math.log(1 - random.random()) / concentration
+        spread = log_spread(now) + math.log(1 - random.random()) / concentration
         # x (1 - x) = exp(spread) at the ends, with x the smaller share.
         top = math.exp(spread)
         small = 2 * top / (1 + math.sqrt(max(1 - 4 * top, 0.0)))
@@ -379,7 +441,7 @@ def _another_share(
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _log_spread(odds):
+def log_spread(odds):
     """ln x (1 - x) at these log odds."""
     return -abs(odds) - 2 * math.log1p(math.exp(-abs(odds)))
 

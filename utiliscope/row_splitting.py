@@ -6,7 +6,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse.linalg
 
-from . import row_kernels
+from . import memoryless_kernels, row_kernels
 from .chains import chains
 from .policies import Dirichlet, UniformDeterministic, choice_states
 from .world.model import reachable_states
@@ -14,8 +14,7 @@ from .world.possible import weighted_worlds
 from .world.transition import links
 
 _PATCH = 128
-_MOVES_OF_AN_INVERSE = 16  # before it is made afresh
-_REFRESHED = 64  # particles at a time: memory for more would lie idle
+_MOVES_OF_AN_INVERSE = 64  # before it is made afresh
 _FEWEST_MOVES = 32
 _PASSES = 5
 _SPARSE_BELOW = 10  # times as many states as successors
@@ -128,95 +127,90 @@ def joint_links(worlds):
 
 
 class WholeInverses:
-    """Particles with the inverses that value them, `[N, C, S, S]`; made afresh from time to time against drift.
+    """Particles with the inverses that value them, in tables `[N, C, n + 1, W]`; made afresh from time to time.
 
-    O(K) a proposal, O(S^2) an accepted move, O(S^3) now and then. Memory: N C S^2 numbers.
+    O(K) a proposal, O(n^2) an accepted move, O(n^3) now and then. Memory: N C n^2 numbers.
     """
 
     def __init__(self, random, problem, policy, num_sweeps):
         number, (num_chains, num_nodes) = len(policy), problem.weight.shape
         self.random, self.problem, self.policy = random, problem, policy
         self.moves = num_sweeps * max(len(problem.rows), _FEWEST_MOVES)
-        self.inverse = np.empty((number, num_chains, num_nodes, num_nodes))
-        self.ahead = np.empty((number, num_chains, num_nodes))
-        self.visits = np.empty((number, num_chains, num_nodes))
+        self.table = np.empty((number, num_chains, num_nodes + 1, row_kernels.table_width(num_nodes)))
         self.place = np.tile(np.arange(num_nodes), (num_chains, 1))
         self.values = np.empty(number)
         self.age = np.zeros(number, int)
         self.proposed, self.accepted = 0, np.zeros(1, np.int64)
-        for start in range(0, number, _REFRESHED):
-            self._refresh(np.arange(start, min(start + _REFRESHED, number)))
+        self._refresh(np.arange(number))
+
+    @property
+    def inverse(self):
+        """`[N, C, n, n]` of I - discount P."""
+        return self.table[:, :, :-1, : self.problem.num_nodes]
+
+    @property
+    def ahead(self):
+        """`[N, C, n]` value to come."""
+        return self.table[:, :, :-1, -1]
+
+    @property
+    def visits(self):
+        """`[N, C, n]` discounted."""
+        return self.table[:, :, -1, : self.problem.num_nodes]
 
     def copy(self, places, parents):
-        for part in (self.policy, self.inverse, self.ahead, self.visits, self.values, self.age):
-            part[places] = part[parents]
+        for part in (self.policy, self.table):
+            row_kernels.copy_particles(places, parents, part.reshape(len(part), -1))
+        self.values[places], self.age[places] = self.values[parents], self.age[parents]
 
     def move(self, which, level):
         self._refresh(which[self.age[which] >= _MOVES_OF_AN_INVERSE])
-        row_kernels.move_particles(
+        kernels(self.problem).move_particles(
             self.random, which, level, 0.0, self.moves, self.problem.kind, self.problem.concentration,
             self.problem.rows, self.problem.rules, self.problem.chains, self.place, self.place,
-            self.policy, self.inverse, self.ahead, self.visits, self.values, self.accepted,
+            self.policy, self.table, self.values, self.accepted,
         )  # fmt: skip
+        row_kernels.correct_values(
+            which, self.problem.chains, self.problem.weight, self.policy, self.table, self.values
+        )
         self.age[which] += 1
         self.proposed += self.moves * len(which)
 
     def _refresh(self, which):
-        weight, policy = self.problem.weight, self.policy[which]
-        num_chains, num_nodes = weight.shape
-        for c in range(num_chains):
-            step, onward, payoff = node_steps(self.problem, c, policy)
-            system = np.zeros((len(which), num_nodes, num_nodes))
-            # A repeated successor has chance 0: the order of these sums does not matter.
-            for k in range(step.shape[2]):
-                goes = np.flatnonzero(onward[:, k] >= 0)
-                system[:, goes, onward[goes, k]] -= step[:, goes, k]
-            system[:, np.arange(num_nodes), np.arange(num_nodes)] += 1
-            self.inverse[which, c] = np.linalg.inv(system)
-            self.ahead[which, c] = (self.inverse[which, c] @ payoff[..., None])[..., 0]
-            self.visits[which, c] = weight[c] @ self.inverse[which, c]
-        self.values[which] = np.einsum("cs,ncs->n", weight, self.ahead[which])
-        self.age[which] = 0
+        if len(which):
+            row_kernels.value_particles(
+                which, self.problem.chains, self.problem.weight, self.policy, self.table, self.values
+            )
+            self.age[which] = 0
 
 
-def node_steps(problem, c, policy):
-    """Of chain `c`: `[N, n, K]` discounted chances of the nodes' successors, `[n, K]` their nodes, `[N, n]` payoffs."""
-    nodes, _, onward, chance, paid = (table[c] for table in problem.chains)
-    home = np.maximum(problem.home[c], 0)
-    own = problem.home[c] >= 0
-    place = np.zeros(len(home), int)
-    there = nodes >= 0
-    place[nodes[there]] = np.nonzero(there)[1]
-    step = np.einsum("nsa,sak->nsk", policy, chance)[:, home]
-    payoff = np.einsum("nva,va->nv", policy[:, home], np.where(own[:, None], paid[home, place], 0.0))
-    return step, np.where(own[:, None], onward[home, place], -1), payoff
+def kernels(problem):
+    """The compiled moves that serve a problem."""
+    num_chains, _, memories = problem.chains[0].shape
+    plain = memories == 1 and (problem.kind == row_kernels.DETERMINISTIC or num_chains == 1)
+    return memoryless_kernels if plain else row_kernels
 
 
 class Patches:
-    """Policies in worlds of many states, with values to come and visits, `[N, C, S]`.
+    """Policies in worlds of many states, with their values.
 
-    The rows of a block of states change at a time: only the entries of the inverse between them and their successors
-    are solved for, from a factorisation of I - discount P, sparse where P is. A block costs a factorisation and B + 2
-    solves for each chain. Memory: N C S numbers, and for each thread the
-    factorisations of one policy (S log S numbers in a grid, S^2 at worst).
+    The rows of a block of states change at a time, valued by the inverse between its nodes and their successors. That
+    is the inverse of a Schur complement: the nodes of the rest are eliminated by a factorisation, sparse where the
+    world is, with as many solves as nodes of the block are entered from the rest. Memory: N S A numbers, and for each
+    thread the factorisation for one policy (S log S numbers in a grid, S^2 at worst).
     """
 
     def __init__(self, random, problem, policy, num_sweeps):
-        number, (num_chains, num_nodes) = len(policy), problem.weight.shape
         self.problem, self.policy = problem, policy
         # Each policy has random numbers of its own, so that threads do not change the result.
-        self.random = random.spawn(number)
-        self.ahead = np.zeros((number, num_chains, num_nodes))
-        self.visits = np.zeros((number, num_chains, num_nodes))
-        self.values = np.empty(number)
+        self.random = random.spawn(len(policy))
         self.passes, self.accepted = _PASSES * num_sweeps, np.zeros(1, np.int64)
         self.size = max(1, _PATCH // problem.chains[0].shape[2])
-        for n in range(number):
-            self._solve(n)
+        self.systems = [NodeSystem(problem, c) for c in range(len(problem.weight))]
+        self.values = np.array([self._value(n) for n in range(len(policy))])
 
     def copy(self, places, parents):
-        for part in (self.policy, self.ahead, self.visits, self.values):
-            part[places] = part[parents]
+        self.policy[places], self.values[places] = self.policy[parents], self.values[parents]
 
     def sweep(self, n, warmth):
         """Change every row of policy `n` several times, patch by patch, under the prior times exp(value / warmth)."""
@@ -227,73 +221,131 @@ class Patches:
         # Small patches go together: a block starts where the rows so far have filled one.
         sizes = np.bincount(label)
         ends = np.cumsum(sizes)
-        # SuperLU forgets memory that another thread than its own gives back: factors live in here.
-        factors = self._solve(n)
         for block in np.split(rows, ends[:-1][np.diff(ends // self.size) > 0]):
             if len(block):
-                self._move(n, block, warmth, factors)
-                factors = self._solve(n)
+                self._move(n, block, warmth)
+        self.values[n] = self._value(n)
 
-    def _move(self, n, block, warmth, factors):
+    def _move(self, n, block, warmth):
         """Arrays are those of the nodes of the block's states, and of their successors."""
         tables, (num_chains, num_nodes) = self.problem.chains, self.problem.weight.shape
-        columns = [np.sort(nodes[nodes >= 0]) for nodes in tables[0][:, block]]
-        seen = [
-            np.unique(np.append(onward[onward >= 0], own))
-            for onward, own in zip(tables[2][:, block], columns, strict=True)
-        ]
-        width, height = max(map(len, columns)), max(map(len, seen))
+        parts = [self._eliminated(n, c, block) for c in range(num_chains)]
+        width, height = (max(len(part[i]) for part in parts) for i in (0, 1))
         row_place, column_place = np.zeros((2, num_chains, num_nodes), int)
-        inverse = np.zeros((1, num_chains, height, width))
-        ahead, visits = np.zeros((1, num_chains, height)), np.zeros((1, num_chains, width))
-        for c, factor in enumerate(factors):
-            row_place[c, seen[c]], column_place[c, columns[c]] = np.arange(len(seen[c])), np.arange(len(columns[c]))
-            units = np.zeros((num_nodes, len(columns[c])), order="F")
-            units[columns[c], np.arange(len(columns[c]))] = 1.0
-            inverse[0, c, : len(seen[c]), : len(columns[c])] = factor.solve(units)[seen[c]]
-            ahead[0, c, : len(seen[c])] = self.ahead[n, c, seen[c]]
-            visits[0, c, : len(columns[c])] = self.visits[n, c, columns[c]]
+        table = np.zeros((1, num_chains, height + 1, row_kernels.table_width(width)))
+        for c, (own, seen, inverse, ahead, visits, _) in enumerate(parts):
+            row_place[c, seen], column_place[c, own] = np.arange(len(seen)), np.arange(len(own))
+            table[0, c, : len(seen), : len(own)], table[0, c, : len(seen), -1] = inverse, ahead
+            table[0, c, -1, : len(own)] = visits
+        self.values[n] = sum(part[-1] for part in parts)
         one = slice(n, n + 1)
-        row_kernels.move_particles(
+        kernels(self.problem).move_particles(
             self.random[n], np.zeros(1, int), -np.inf, warmth, self.passes * len(block), self.problem.kind,
             self.problem.concentration, block, self.problem.rules, tables, row_place, column_place,
-            self.policy[one], inverse, ahead, visits, self.values[one], self.accepted,
+            self.policy[one], table, self.values[one], self.accepted,
         )  # fmt: skip
 
-    def _solve(self, n):
-        """Values and visits of a policy, afresh; returns the factorisation for each chain."""
-        weight, factors = self.problem.weight, []
-        for c in range(len(weight)):
-            step, onward, payoff = node_steps(self.problem, c, self.policy[n : n + 1])
-            factor = Factor(np.where(onward < 0, 0.0, step[0]), np.maximum(onward, 0))
-            factors.append(factor)
-            self.ahead[n, c] = factor.solve(payoff[0])
-            self.visits[n, c] = factor.solve(weight[c], transposed=True)
-        self.values[n] = np.sum(weight * self.ahead[n])
-        return factors
+    def _eliminated(self, n, c, block):
+        """Nodes of the block, and those that they lead to and themselves; of these rows the inverse to the block's
+        columns and the value to come; the block's visits; and the value of the chain."""
+        nodes, onward = self.problem.chains[0][c, block], self.problem.chains[2][c, block]
+        own = np.sort(nodes[nodes >= 0])
+        seen = np.unique(np.append(onward[onward >= 0], own))
+        inside = np.zeros(self.problem.num_nodes, bool)
+        inside[own] = True
+        rest, (entries, payoff, start) = np.flatnonzero(~inside), self.systems[c].of(self.policy[n])
+        # The system in four parts: from and to the block and the rest.
+        place = np.where(inside, np.cumsum(inside), np.cumsum(~inside)) - 1
+        rows, columns = self.systems[c].rows, self.systems[c].columns
+        used = entries != 0
+        rows, columns, entries = rows[used], columns[used], entries[used]
+        groups = 2 * inside[rows] + inside[columns]
+        within, out, back, block_part = (
+            (entries[groups == group], place[rows[groups == group]], place[columns[groups == group]])
+            for group in (0, 1, 2, 3)
+        )
+        complement = _dense(block_part, (len(own), len(own)))
+        # Only through these the rest leads to the block.
+        entered, column = np.unique(out[2], return_inverse=True)
+        right = _dense((out[0], out[1], column), (len(rest), len(entered) + 1))
+        right[:, -1] = payoff[rest]
+        factor = Factor(*within, len(rest))
+        solved = factor.solve(right)
+        to_rest = scipy.sparse.csr_array((back[0], back[1:]), shape=(len(own), len(rest)))
+        eliminated = to_rest @ solved
+        complement[:, entered] -= eliminated[:, :-1]
+        inverse = np.linalg.inv(complement)
+        ahead = inverse @ (payoff[own] - eliminated[:, -1])
+        arriving = start[own].copy()
+        arriving[entered] -= start[rest] @ solved[:, :-1]
+        value = start[rest] @ solved[:, -1] + arriving @ ahead
+        # The rows that are outside of the block lead into it.
+        all_inverse, all_ahead = np.empty((len(seen), len(own))), np.empty(len(seen))
+        among = inside[seen]
+        all_inverse[among], all_ahead[among] = inverse[place[seen[among]]], ahead[place[seen[among]]]
+        leading = solved[place[seen[~among]]]
+        all_inverse[~among] = -leading[:, :-1] @ inverse[entered]
+        all_ahead[~among] = leading[:, -1] - leading[:, :-1] @ ahead[entered]
+        return own, seen, all_inverse, all_ahead, arriving @ inverse, value
+
+    def _value(self, n):
+        total = 0.0
+        for system in self.systems:
+            entries, payoff, start = system.of(self.policy[n])
+            used = entries != 0
+            factor = Factor(entries[used], system.rows[used], system.columns[used], len(payoff))
+            total += start @ factor.solve(payoff)
+        return total
+
+
+class NodeSystem:
+    """I - discount P of one chain of a problem, by nodes: where its entries are, and what they are under a policy."""
+
+    def __init__(self, problem, c):
+        nodes, _, onward, chance, paid = (table[c] for table in problem.chains)
+        state, memory = np.nonzero(nodes >= 0)
+        order = np.argsort(nodes[state, memory])
+        state, memory = state[order], memory[order]
+        self.state, self.chance, self.num_nodes = state, chance, problem.num_nodes
+        self.paid, self.start = paid[state, memory], problem.weight[c]
+        onward = onward[state, memory]
+        self.goes = onward >= 0
+        everywhere = np.arange(self.num_nodes)
+        self.rows = np.concatenate([np.nonzero(self.goes)[0], everywhere])
+        self.columns = np.concatenate([onward[self.goes], everywhere])
+
+    def of(self, policy):
+        """Entries, in the order of `rows` and `columns`, where those at one place add up; `[n]` payoffs, and `[n]`
+        chances of the first nodes."""
+        step = np.einsum("sa,sak->sk", policy, self.chance)[self.state]
+        payoff = np.zeros(self.num_nodes)
+        payoff[: len(self.state)] = np.einsum("va,va->v", policy[self.state], self.paid)
+        return np.concatenate([-step[self.goes], np.ones(self.num_nodes)]), payoff, self.start
+
+
+def _dense(part, shape):
+    entries, rows, columns = part
+    array = np.zeros(shape, order="F")
+    np.add.at(array, (rows, columns), entries)
+    return array
 
 
 class Factor:
-    """LU of I - step, for `step` `[S, K]` chances of `successors`, times discount."""
+    """LU of a diagonally dominant matrix of `size` rows, from its entries; those at one place add up."""
 
-    def __init__(self, step, successors):
-        num_states, width = step.shape
-        self.sparse = width * _SPARSE_BELOW < num_states
+    def __init__(self, entries, rows, columns, size):
+        self.sparse, self.empty = len(entries) * _SPARSE_BELOW < size**2, size == 0
+        if self.empty:
+            return
         if self.sparse:
-            some = step != 0
-            rows = np.concatenate([np.repeat(np.arange(num_states), width)[some.ravel()], np.arange(num_states)])
-            columns = np.concatenate([successors[some], np.arange(num_states)])
-            entries = np.concatenate([-step[some], np.ones(num_states)])
-            matrix = scipy.sparse.csc_array((entries, (rows, columns)), shape=(num_states, num_states))
+            matrix = scipy.sparse.csc_array((entries, (rows, columns)), shape=(size, size))
             # Diagonally dominant: no pivoting is needed.
             options = dict(diag_pivot_thresh=0.0, options=dict(SymmetricMode=True))
             self.factor = scipy.sparse.linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", **options)
         else:
-            matrix = np.eye(num_states)
-            np.subtract.at(matrix, (np.arange(num_states)[:, None], successors), step)
-            self.factor = scipy.linalg.lu_factor(matrix, check_finite=False)
+            self.factor = scipy.linalg.lu_factor(_dense((entries, rows, columns), (size, size)), check_finite=False)
 
-    def solve(self, right, *, transposed=False):
-        if self.sparse:
-            return self.factor.solve(right, "T" if transposed else "N")
-        return scipy.linalg.lu_solve(self.factor, right, trans=int(transposed), check_finite=False)
+    def solve(self, right):
+        if self.empty:
+            return right
+        return self.factor.solve(right) if self.sparse else scipy.linalg.lu_solve(self.factor, right, check_finite=False)
