@@ -41,14 +41,14 @@ from intelligence_cases import (
     load,
     of_normal_features,
     of_policy,
-    pairs,
     timed,
 )
+from many_tails import grid_and_utilities
 from threadpoolctl import threadpool_limits
 
 import utiliscope as us
 from utiliscope.curves import curve_of_levels
-from utiliscope.payoffs import as_payoffs, stack_payoffs
+from utiliscope.payoffs import as_payoffs
 from utiliscope.planning import tie_tolerance, value_range
 from utiliscope.row_splitting import WholeInverses, draw_rows, row_problem
 from utiliscope.splitting import split
@@ -205,28 +205,31 @@ def speed(repeats=40):
 def many():
     """Seconds by the clock; and of processors, which on an idle machine with 2 would take half as long by the clock."""
     print(f"{'':48} process  seconds of processors most bits most error")
-    for number, prior, particles in ((300, "UniformDeterministic", 384), (83, "Dirichlet", 128)):
+    script = str(Path(__file__).with_name("many_tails.py"))
+    for number, prior, particles in ((300, "UniformDeterministic", 360), (83, "Dirichlet", 128)):
         with tempfile.TemporaryDirectory() as folder:
             for process in ("fresh", "warm"):
                 started, used = time.perf_counter(), _processors()
-                bits, error = child("tails", folder, number, prior, particles)
+                _run([script, str(number), prior, str(particles), f"{folder}/tails.npz"], folder)
                 seconds, used = time.perf_counter() - started, _processors() - used
+                bits, error = bits_and_error(us.load_value_tail(f"{folder}/tails.npz"), number, prior)
                 name = f"{number} utilities, {prior}, {particles} particles"
                 shown = f"{process:>7} {seconds:8.1f} {used:13.1f} {bits:9.1f} {error:10.2f}"
                 print(f"{name:48} {shown}  {load()}", flush=True)
 
 
-def tails_of(number, prior, particles):
+def bits_and_error(tail, number, prior):
     """The most bits of a best value (the share 0.98 of the way there, among stochastic policies), and most error."""
-    world, _ = corner_grid(5, slip=0.1)
-    stack = stack_payoffs([as_payoffs(world, one) for one in pairs(number)])
+    world, stack = grid_and_utilities(number)
     policy_prior = getattr(us, prior)()
-    tail = us.value_tail(KEY, world, stack, policy_prior=policy_prior, num_particles=particles)
     best = np.array([value_range(world, stack[index])[1] for index in range(number)])
-    policies = draw_rows(np.random.default_rng(0), policy_prior, world.available, 4096)
-    step = 0.9 * np.einsum("nsa,sat->nst", policies, world.transition)
-    mean = stack.state @ np.linalg.solve(np.eye(25) - step.transpose(0, 2, 1), np.full((4096, 25, 1), 0.04)).mean(0)
-    values = best if policy_prior.atomic else mean[:, 0] + 0.98 * (best - mean[:, 0])
+    values = best
+    if not policy_prior.atomic:
+        policies = draw_rows(np.random.default_rng(0), policy_prior, world.available, 4096)
+        step = 0.9 * np.einsum("nsa,sat->nst", policies, world.transition)
+        visits = np.linalg.solve(np.eye(25) - step.transpose(0, 2, 1), np.full((4096, 25, 1), 0.04))
+        mean = (stack.state @ visits.mean(0))[:, 0]
+        values = mean + 0.98 * (best - mean)
     if np.any(tail.is_lower_bound(values)):
         sys.exit("a tail ended early")
     return float(tail.bits(values).max()), float(tail.std_error(values).max())
@@ -270,12 +273,16 @@ def grid_bits(size, slip):
 
 def child(name, folder, *arguments):
     """What a function of `CHILDREN` gives in a process of its own, with the compiled code of `folder` alone."""
+    return json.loads(_run([__file__, "--child", json.dumps([name, *arguments])], folder).splitlines()[-1])
+
+
+def _run(command, folder):
+    """What a Python process prints that finds compiled code in `folder` alone."""
     settings = dict(os.environ)
     if folder is not None:
         settings |= dict(NUMBA_CACHE_DIR=f"{folder}/numba", JAX_COMPILATION_CACHE_DIR=f"{folder}/jax")
-    command = [sys.executable, __file__, "--child", json.dumps([name, *arguments])]
-    done = subprocess.run(command, env=settings, capture_output=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else sys.exit(done.stderr)
+    done = subprocess.run([sys.executable, *command], env=settings, capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else sys.exit(done.stderr)
 
 
 def _processors():
@@ -284,7 +291,7 @@ def _processors():
     return used.ru_utime + used.ru_stime
 
 
-CHILDREN = {"compile": compile_seconds, "tails": tails_of, "grid": grid_bits}
+CHILDREN = {"compile": compile_seconds, "grid": grid_bits}
 
 
 def device():

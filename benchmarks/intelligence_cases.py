@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import time
+import types
 from unittest import mock
 
 import equinox as eqx
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import utiliscope as us
-from utiliscope import curve_engines, row_kernels
+from utiliscope import curve_engines, row_kernels, row_splitting
 from utiliscope.payoffs import as_payoffs
 from utiliscope.planning import tie_tolerance, value_range
 
@@ -38,16 +39,6 @@ def contexts(number):
 def bandit(arms):
     """One state; a policy is worth the chance it gives the first arm."""
     return us.world_model(np.ones((1, arms, 1)), [1.0], 0.5), 0.5 * np.eye(arms)[:1]
-
-
-def pairs(number, num_states=25):
-    """Payoffs of single goals, then of 1 at one state and 0.25, 0.5 or 0.75 at another, from a fixed list."""
-    singles = list(np.eye(num_states))
-    random = np.random.default_rng(0)
-    while len(singles) < number:
-        one, other = random.choice(num_states, 2, replace=False)
-        singles.append(np.eye(num_states)[one] + random.choice([0.25, 0.5, 0.75]) * np.eye(num_states)[other])
-    return np.array(singles[:number])
 
 
 def of_policy(world, policy, utility, num_particles=1024, prior=us.UniformDeterministic()):
@@ -142,16 +133,24 @@ class FreshSolves:
 def counted():
     """A list of how many policies the engines value inside: rows' moves, and proposals of a prior of one's own.
 
-    A move of a deterministic row values every other action; the slices of a stochastic one are counted as one policy
-    each, though each shrinks a few times until it hits.
+    A move of a deterministic row values every other action; a move of a stochastic one, which splits the chances of
+    each of A - 1 pairs of actions anew, is counted as one policy.
     """
     policies, sizes = [], []
-    move_rows, levels_of, plain_mover = row_kernels.move_particles, curve_engines.levels_of, curve_engines.plain_mover
+    levels_of, plain_mover, kernels_of = curve_engines.levels_of, curve_engines.plain_mover, row_splitting.kernels
 
-    def move_particles(random, which, level, warmth, moves, kind, concentration, rows, rules, *rest):
-        others = rules[0].shape[1] - 1 if kind == row_kernels.DETERMINISTIC else 1
-        policies.append(len(which) * moves * others)
-        return move_rows(random, which, level, warmth, moves, kind, concentration, rows, rules, *rest)
+    def kernels(problem):
+        def rows_mover(*tables):
+            move = kernels_of(problem).mover(*tables)
+            others = problem.rules[0].shape[1] - 1 if problem.kind == row_kernels.DETERMINISTIC else 1
+
+            def counting(random, which, level, warmth, moves, *rest):
+                policies.append(len(which) * moves * others)
+                move(random, which, level, warmth, moves, *rest)
+
+            return counting
+
+        return types.SimpleNamespace(mover=rows_mover)
 
     def mover(*parts, **size):
         made = plain_mover(*parts, **size)
@@ -163,7 +162,7 @@ def counted():
         return levels_of(populations)
 
     with (
-        mock.patch.object(row_kernels, "move_particles", move_particles),
+        mock.patch.object(row_splitting, "kernels", kernels),
         mock.patch.object(curve_engines, "plain_mover", mover),
         mock.patch.object(curve_engines, "levels_of", levels),
     ):

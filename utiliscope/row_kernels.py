@@ -26,21 +26,36 @@ def table_width(columns):
     return (columns // 8) * 8 + (4 if columns % 8 < 4 else 12)
 
 
+def mover(problem, rows, row_place, column_place):
+    """What moves particles by changes of `rows`, in place: a function of (random, which, level, warmth, moves, policy,
+    table, values, accepted).
+
+    row_place, column_place: `[C, n]` where a node stands in the rows and columns of `table` `[N, C, M + 1, W]`.
+    Each particle in `which` gets `moves` changes, of the rows in turn. policy `[N, S, A]`, values `[N]`; accepted:
+    `[1]` a counter.
+    What stays invariant is the prior cut off at `level`, weighted by exp(value / warmth) where `warmth` > 0: then each
+    change has a level of its own, an exponential variate below the present value (a slice of that weight).
+    """
+
+    def move(random, which, level, warmth, moves, policy, table, values, accepted):
+        _move_particles(
+            random, which, level, warmth, moves, problem.kind, problem.concentration, rows, problem.rules,
+            problem.chains, row_place, column_place, policy, table, values, accepted,
+        )  # fmt: skip
+
+    return move
+
+
 @njit(nogil=True, cache=True)
-def move_particles(
+def _move_particles(
     random, which, level, warmth, moves, kind, concentration, rows, rules, chains, row_place, column_place,
     policy, table, values, accepted,
 ):  # fmt: skip
-    """Move each particle in `which` by `moves` changes of rows drawn from `rows`, in place.
-
-    What stays invariant is the prior cut off at `level`, weighted by exp(value / warmth) where `warmth` > 0: then each
-    change has a level of its own, an exponential variate below the present value (a slice of that weight).
+    """See `mover`.
 
     rules: actions `[S, A]` (available ones first), number `[S]` of them.
     chains: nodes `[C, S, J]` of each state and count `[C, S]` of them, onward `[C, S, J, K]` the node at each successor
         (-1: the chain ends), chance `[C, S, A, K]` times the discount, paid `[C, S, J, A]`.
-    row_place, column_place: `[C, n]` where a node stands in the rows and columns of `table` `[N, C, M + 1, W]`.
-    policy `[N, S, A]`, values `[N]`; accepted: `[1]` a counter.
     """
     actions, number = rules
     _, count, _, chance, paid = chains
@@ -48,8 +63,11 @@ def move_particles(
     gains, loops, here, system, answer, across, heights = _room(chains, table.shape[3])
     new = np.empty(policy.shape[2])
     for n in which:
+        # In turn, from any of them: at random, a quarter of them would not have come up in as many moves.
+        r = int(random.random() * len(rows))
         for _ in range(moves):
-            s = rows[int(random.random() * len(rows))]
+            r = r + 1 if r + 1 < len(rows) else 0
+            s = rows[r]
             _look(n, s, count, chance, paid, columns, ways, table, gains, loops, here)
             old = policy[n, s]
             lowest = level
@@ -301,8 +319,8 @@ def _changes(old, new, c, some, gains, loops, system, answer):
 
 @njit(nogil=True, cache=True, inline="always")
 def _solve(system, across, some):
-    """Solve in place for `across`. All leading minors are chances of coming back, of policies that change at some of the
-    nodes, and above 0: no pivots are needed."""
+    """Solve in place for `across`. All leading minors are chances of coming back, of policies that change at some of
+    the nodes, and above 0: no pivots are needed."""
     for i in range(some):
         scale = 1 / system[i, i]
         for t in range(across.shape[1]):

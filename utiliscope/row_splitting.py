@@ -15,13 +15,14 @@ from .world.transition import links
 
 _PATCH = 128
 _MOVES_OF_AN_INVERSE = 64  # before it is made afresh
-_FEWEST_MOVES = 32
+_MOVES_OF_VALUES = 2  # before these are
+_FEWEST_MOVES = 24
 _PASSES = 5
 _SPARSE_BELOW = 10  # times as many states as successors
 
 
 class RowProblem(NamedTuple):
-    """A utility in a world, as arrays: see `row_kernels.move_particles`.
+    """A utility in a world, as arrays: see `row_kernels`.
 
     successors: `[S, K]` of each state.
     weight: `[C, n]` initial distribution of each chain, times the weight of its world.
@@ -141,6 +142,7 @@ class WholeInverses:
         self.values = np.empty(number)
         self.age = np.zeros(number, int)
         self.proposed, self.accepted = 0, np.zeros(1, np.int64)
+        self.mover = kernels(problem).mover(problem, problem.rows, self.place, self.place)
         self._refresh(np.arange(number))
 
     @property
@@ -165,15 +167,10 @@ class WholeInverses:
 
     def move(self, which, level):
         self._refresh(which[self.age[which] >= _MOVES_OF_AN_INVERSE])
-        kernels(self.problem).move_particles(
-            self.random, which, level, 0.0, self.moves, self.problem.kind, self.problem.concentration,
-            self.problem.rows, self.problem.rules, self.problem.chains, self.place, self.place,
-            self.policy, self.table, self.values, self.accepted,
-        )  # fmt: skip
-        row_kernels.correct_values(
-            which, self.problem.chains, self.problem.weight, self.policy, self.table, self.values
-        )
+        self.mover(self.random, which, level, 0.0, self.moves, self.policy, self.table, self.values, self.accepted)
         self.age[which] += 1
+        some = which[self.age[which] % _MOVES_OF_VALUES == 0]
+        row_kernels.correct_values(some, self.problem.chains, self.problem.weight, self.policy, self.table, self.values)
         self.proposed += self.moves * len(which)
 
     def _refresh(self, which):
@@ -228,7 +225,7 @@ class Patches:
 
     def _move(self, n, block, warmth):
         """Arrays are those of the nodes of the block's states, and of their successors."""
-        tables, (num_chains, num_nodes) = self.problem.chains, self.problem.weight.shape
+        num_chains, num_nodes = self.problem.weight.shape
         parts = [self._eliminated(n, c, block) for c in range(num_chains)]
         width, height = (max(len(part[i]) for part in parts) for i in (0, 1))
         row_place, column_place = np.zeros((2, num_chains, num_nodes), int)
@@ -239,10 +236,10 @@ class Patches:
             table[0, c, -1, : len(own)] = visits
         self.values[n] = sum(part[-1] for part in parts)
         one = slice(n, n + 1)
-        kernels(self.problem).move_particles(
-            self.random[n], np.zeros(1, int), -np.inf, warmth, self.passes * len(block), self.problem.kind,
-            self.problem.concentration, block, self.problem.rules, tables, row_place, column_place,
-            self.policy[one], table, self.values[one], self.accepted,
+        move = kernels(self.problem).mover(self.problem, block, row_place, column_place)
+        move(
+            self.random[n], np.zeros(1, int), -np.inf, warmth, self.passes * len(block), self.policy[one], table,
+            self.values[one], self.accepted,
         )  # fmt: skip
 
     def _eliminated(self, n, c, block):
@@ -348,4 +345,6 @@ class Factor:
     def solve(self, right):
         if self.empty:
             return right
-        return self.factor.solve(right) if self.sparse else scipy.linalg.lu_solve(self.factor, right, check_finite=False)
+        return (
+            self.factor.solve(right) if self.sparse else scipy.linalg.lu_solve(self.factor, right, check_finite=False)
+        )

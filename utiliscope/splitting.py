@@ -5,6 +5,7 @@ quartile are killed, ties and all; copies of strictly better ones take their pla
 the prior, cut off at the level, invariant. The share that survives multiplies the estimate.
 """
 
+import math
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -56,6 +57,6 @@ def split(population, random, *, tolerance, best, reach, stop_at, max_bits) -> R
             killed.append(values)
             return Run(killed, survivors, size)
         killed.append(values[:dead])
-        bits -= np.log2(1 - dead / size)
+        bits -= math.log2(1 - dead / size)
         population.copy(order[:dead], order[random.integers(dead, size, size=dead)])
         population.move(order[:dead], level)

@@ -141,7 +141,7 @@ def value_tail(
 
     num_particles: policies in a population; the standard error at g bits is about 1.1 sqrt(g / (N ln 2)) bits,
     more where many policies tie.
-    num_sweeps: moves between two levels: for each state (each step of an action sequence) so many, at least 32 in all.
+    num_sweeps: moves between two levels: for each state (each step of an action sequence) so many, at least 24 in all.
     Too few leave copies alike, and the error is then larger than stated.
     reach: where to stop, as a share of the way from the mean random value to the best one; by default 1, to the
     top, for finitely many policies and 0.98 for a continuous prior, whose best value is never reached.
@@ -155,7 +155,7 @@ def value_tail(
     Other priors are moved in JAX, those of rows on every device that it sees, each with its share of the utilities.
 
     Results are kept on disk by content, the key included: the same call gives the same numbers (UTILISCOPE_CACHE).
-    Costs about bits x N x max(S, 32) x num_sweeps proposals: O(K) each with K successors a state, and O(S^2) if
+    Costs about bits x N x max(S, 24) x num_sweeps proposals: O(K) each with K successors a state, and O(S^2) if
     accepted; a full evaluation each for priors that are not made of rows, and with a horizon. Memory: N S^2 numbers
     for each thread up to 256 states; beyond, N S / 64 and two sparse factorisations.
 
