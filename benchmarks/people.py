@@ -1,27 +1,41 @@
 """464 human demonstrations of eight known rewards: which reward was it?
 
-    python benchmarks/people.py [--data FOLDER] [--particles N]
+    python benchmarks/people.py [--only PART ...] [--data FOLDER] [--particles N] [--max-bits B]
 
 Data: Ho et al. (2016, 2018, 2021), `reward_demonstrations`; not part of this repository. Each demonstration is one
 path over a 6 x 5 grid with three colours of tiles, any of which may cost 2 points a step; the goal is worth 10. "do":
-the person just scored points; "show": they taught a partner. The model sees one path and 8 candidate rewards.
+the person just scored points; "show": they taught a partner.
 
-The intelligence-weighted posterior is `us.fit` with the achieved reading: random policies are uniform action
+eight: the model sees one path and 8 candidate rewards. The intelligence-weighted posterior is `us.fit` with the achieved reading: random policies are uniform action
 sequences of 60 steps among available moves, h(g) = 2^(beta g) with its normaliser Z(U), every reward equally likely
 before. The Boltzmann model has optimal action values and a temperature marginalised over a wide grid; a fixed
 temperature, of an earlier study, stands beside it. People: 1,856 observers who judged one colour each.
+
+grammar: the model sees one path and every program of up to `--max-bits` bits, each with the mass of all its writings of
+that length; at 17 bits sums of two forms come in. Of the true rewards only "all safe" is as short. The others join with
+the mass of their own writings: 5 for the goal, 1 off a step on a dangerous tile, in any order and any grouping of the
+colours. The world is the same but for the name "yellow" of the tile that is the goal. Bits are read from the tails of
+`tilted_sequences.py`, about a minute on one core, after about half a minute of enumeration.
 """
 
 import argparse
+import dataclasses
+import math
 import sys
 import time
+from itertools import product
 from pathlib import Path
 
+import jax
 import numpy as np
 import pandas as pd
 from boltzmann import TEMPERATURES, action_values, log_likelihood
+from tilted_sequences import sequence_tails
 
 import utiliscope as us
+from utiliscope.achievement import episode_utilities
+from utiliscope.laws import LN2, log_intelligence_weight
+from utiliscope.utilities.equality import grouped
 
 CODES = ["ooo", "oox", "oxo", "oxx", "xoo", "xox", "xxo", "xxx"]  # o safe, x dangerous: orange, purple, blue
 COLOURS = ["orange", "purple", "blue"]
@@ -32,21 +46,34 @@ BETAS = (0.8, 1.0, 1.5)
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = {one.__name__: one for one in (eight, grammar)}
     beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "reward_demonstrations"
+    parser.add_argument("--only", nargs="+", choices=parts, default=list(parts), metavar="PART")
     parser.add_argument("--data", type=Path, default=beside, help="folder of the data set")
     parser.add_argument("--particles", type=int, default=20_000, help="random sequences in a value tail's population")
+    parser.add_argument("--max-bits", type=float, default=17.0, help="how long the programs of the grammar may be")
+    parser.add_argument("--sequences", type=int, default=200, help="sequences drawn at each rung, for the grammar")
+    parser.add_argument("--demonstrations", type=int, help="only the first so many")
     options = parser.parse_args()
     if not options.data.is_dir():
         sys.exit(f"people.py: no data at {options.data}; name the folder with --data")
 
     world = us.read_world(options.data / "environment.json", discount=DISCOUNT)
     rows = pd.read_csv(options.data / "trajectories.csv.gz")
-    behaviour = us.read_behaviour(rows[rows.phase == "demonstration"], world)
+    rows = rows[rows.phase == "demonstration"]
+    if options.demonstrations:
+        rows = rows[rows.episode.isin(rows.episode.unique()[: options.demonstrations])]
+    behaviour = us.read_behaviour(rows, world)
     first = behaviour.table.drop_duplicates("episode").set_index("episode")
+    print(f"{behaviour.num_episodes} demonstrations, {behaviour.num_decisions} moves")
+    for name in options.only:
+        print(f"\n{name}")
+        parts[name](behaviour, world, first, options)
+
+
+def eight(behaviour, world, first, options):
     truth = first.reward_code.map(CODES.index).to_numpy()
     condition = first.condition.to_numpy()
-    print(f"{behaviour.num_episodes} demonstrations, {behaviour.num_decisions} moves")
-
     results = {}
     for beta in BETAS:
         started = time.perf_counter()

@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
-import scipy.sparse.linalg
 
 from . import memoryless_kernels, row_kernels
 from .chains import chains
+from .node_systems import NodeSystem
 from .policies import Dirichlet, UniformDeterministic, choice_states
 from .world.model import reachable_states
 from .world.possible import weighted_worlds
@@ -18,7 +17,6 @@ _MOVES_OF_AN_INVERSE = 64  # before it is made afresh
 _MOVES_OF_VALUES = 2  # before these are
 _FEWEST_MOVES = 24
 _PASSES = 5
-_SPARSE_BELOW = 10  # times as many states as successors
 
 
 class RowProblem(NamedTuple):
@@ -206,6 +204,9 @@ class Patches:
         self.systems = [NodeSystem(problem, c) for c in range(len(problem.weight))]
         self.values = np.array([self._value(n) for n in range(len(policy))])
 
+    def _value(self, n):
+        return sum(system.value(self.policy[n]) for system in self.systems)
+
     def copy(self, places, parents):
         self.policy[places], self.values[places] = self.policy[parents], self.values[parents]
 
@@ -226,125 +227,19 @@ class Patches:
     def _move(self, n, block, warmth):
         """Arrays are those of the nodes of the block's states, and of their successors."""
         num_chains, num_nodes = self.problem.weight.shape
-        parts = [self._eliminated(n, c, block) for c in range(num_chains)]
-        width, height = (max(len(part[i]) for part in parts) for i in (0, 1))
+        parts = [system.block(self.policy[n], block) for system in self.systems]
+        width, height = max(len(part.own) for part in parts), max(len(part.seen) for part in parts)
         row_place, column_place = np.zeros((2, num_chains, num_nodes), int)
         table = np.zeros((1, num_chains, height + 1, row_kernels.table_width(width)))
-        for c, (own, seen, inverse, ahead, visits, _) in enumerate(parts):
-            row_place[c, seen], column_place[c, own] = np.arange(len(seen)), np.arange(len(own))
-            table[0, c, : len(seen), : len(own)], table[0, c, : len(seen), -1] = inverse, ahead
-            table[0, c, -1, : len(own)] = visits
-        self.values[n] = sum(part[-1] for part in parts)
+        for c, part in enumerate(parts):
+            seen, own = len(part.seen), len(part.own)
+            row_place[c, part.seen], column_place[c, part.own] = np.arange(seen), np.arange(own)
+            table[0, c, :seen, :own], table[0, c, :seen, -1] = part.inverse, part.ahead
+            table[0, c, -1, :own] = part.visits
+        self.values[n] = sum(part.value for part in parts)
         one = slice(n, n + 1)
         move = kernels(self.problem).mover(self.problem, block, row_place, column_place)
         move(
             self.random[n], np.zeros(1, int), -np.inf, warmth, self.passes * len(block), self.policy[one], table,
             self.values[one], self.accepted,
         )  # fmt: skip
-
-    def _eliminated(self, n, c, block):
-        """Nodes of the block, and those that they lead to and themselves; of these rows the inverse to the block's
-        columns and the value to come; the block's visits; and the value of the chain."""
-        nodes, onward = self.problem.chains[0][c, block], self.problem.chains[2][c, block]
-        own = np.sort(nodes[nodes >= 0])
-        seen = np.unique(np.append(onward[onward >= 0], own))
-        inside = np.zeros(self.problem.num_nodes, bool)
-        inside[own] = True
-        rest, (entries, payoff, start) = np.flatnonzero(~inside), self.systems[c].of(self.policy[n])
-        # The system in four parts: from and to the block and the rest.
-        place = np.where(inside, np.cumsum(inside), np.cumsum(~inside)) - 1
-        rows, columns = self.systems[c].rows, self.systems[c].columns
-        used = entries != 0
-        rows, columns, entries = rows[used], columns[used], entries[used]
-        groups = 2 * inside[rows] + inside[columns]
-        within, out, back, block_part = (
-            (entries[groups == group], place[rows[groups == group]], place[columns[groups == group]])
-            for group in (0, 1, 2, 3)
-        )
-        complement = _dense(block_part, (len(own), len(own)))
-        # Only through these the rest leads to the block.
-        entered, column = np.unique(out[2], return_inverse=True)
-        right = _dense((out[0], out[1], column), (len(rest), len(entered) + 1))
-        right[:, -1] = payoff[rest]
-        factor = Factor(*within, len(rest))
-        solved = factor.solve(right)
-        to_rest = scipy.sparse.csr_array((back[0], back[1:]), shape=(len(own), len(rest)))
-        eliminated = to_rest @ solved
-        complement[:, entered] -= eliminated[:, :-1]
-        inverse = np.linalg.inv(complement)
-        ahead = inverse @ (payoff[own] - eliminated[:, -1])
-        arriving = start[own].copy()
-        arriving[entered] -= start[rest] @ solved[:, :-1]
-        value = start[rest] @ solved[:, -1] + arriving @ ahead
-        # The rows that are outside of the block lead into it.
-        all_inverse, all_ahead = np.empty((len(seen), len(own))), np.empty(len(seen))
-        among = inside[seen]
-        all_inverse[among], all_ahead[among] = inverse[place[seen[among]]], ahead[place[seen[among]]]
-        leading = solved[place[seen[~among]]]
-        all_inverse[~among] = -leading[:, :-1] @ inverse[entered]
-        all_ahead[~among] = leading[:, -1] - leading[:, :-1] @ ahead[entered]
-        return own, seen, all_inverse, all_ahead, arriving @ inverse, value
-
-    def _value(self, n):
-        total = 0.0
-        for system in self.systems:
-            entries, payoff, start = system.of(self.policy[n])
-            used = entries != 0
-            factor = Factor(entries[used], system.rows[used], system.columns[used], len(payoff))
-            total += start @ factor.solve(payoff)
-        return total
-
-
-class NodeSystem:
-    """I - discount P of one chain of a problem, by nodes: where its entries are, and what they are under a policy."""
-
-    def __init__(self, problem, c):
-        nodes, _, onward, chance, paid = (table[c] for table in problem.chains)
-        state, memory = np.nonzero(nodes >= 0)
-        order = np.argsort(nodes[state, memory])
-        state, memory = state[order], memory[order]
-        self.state, self.chance, self.num_nodes = state, chance, problem.num_nodes
-        self.paid, self.start = paid[state, memory], problem.weight[c]
-        onward = onward[state, memory]
-        self.goes = onward >= 0
-        everywhere = np.arange(self.num_nodes)
-        self.rows = np.concatenate([np.nonzero(self.goes)[0], everywhere])
-        self.columns = np.concatenate([onward[self.goes], everywhere])
-
-    def of(self, policy):
-        """Entries, in the order of `rows` and `columns`, where those at one place add up; `[n]` payoffs, and `[n]`
-        chances of the first nodes."""
-        step = np.einsum("sa,sak->sk", policy, self.chance)[self.state]
-        payoff = np.zeros(self.num_nodes)
-        payoff[: len(self.state)] = np.einsum("va,va->v", policy[self.state], self.paid)
-        return np.concatenate([-step[self.goes], np.ones(self.num_nodes)]), payoff, self.start
-
-
-def _dense(part, shape):
-    entries, rows, columns = part
-    array = np.zeros(shape, order="F")
-    np.add.at(array, (rows, columns), entries)
-    return array
-
-
-class Factor:
-    """LU of a diagonally dominant matrix of `size` rows, from its entries; those at one place add up."""
-
-    def __init__(self, entries, rows, columns, size):
-        self.sparse, self.empty = len(entries) * _SPARSE_BELOW < size**2, size == 0
-        if self.empty:
-            return
-        if self.sparse:
-            matrix = scipy.sparse.csc_array((entries, (rows, columns)), shape=(size, size))
-            # Diagonally dominant: no pivoting is needed.
-            options = dict(diag_pivot_thresh=0.0, options=dict(SymmetricMode=True))
-            self.factor = scipy.sparse.linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", **options)
-        else:
-            self.factor = scipy.linalg.lu_factor(_dense((entries, rows, columns), (size, size)), check_finite=False)
-
-    def solve(self, right):
-        if self.empty:
-            return right
-        return (
-            self.factor.solve(right) if self.sparse else scipy.linalg.lu_solve(self.factor, right, check_finite=False)
-        )
