@@ -1,14 +1,21 @@
 """What `fit` says of mice in a labyrinth, thirsty (restricted, water at node 116) and sated (unrestricted).
 
-    python benchmarks/labyrinth.py [--data FOLDER] [--particles N] [--tail-bits B] [--horizon H]
+    python benchmarks/labyrinth.py [--only PART ...] [--data FOLDER] [--particles N] [--tail-bits B] [--horizon H]
 
-Data: Rosenberg et al. (2021), `mouse_labyrinth`; not part of this repository. Utilities: every program up to 12 bits
-over the named features of the maze. Two readings:
+Data: Rosenberg et al. (2021), `mouse_labyrinth`; not part of this repository. Two readings:
 
 policy: a policy over nodes, against Dirichlet(1) rows, from uniform starts. What a mouse does at a node on its way
     in and on its way out is averaged, for a policy over nodes has no memory.
 achieved: what whole bouts achieved, from entering the maze to the return home, against uniform sequences of moves.
     The home that ends a bout is made a state of its own, absorbing; bouts are cut at the horizon.
+
+Two parts:
+
+grammar: `us.fit` with every program up to 12 bits over the named features of the maze, which remember nothing.
+programs: water that refills, there and back, visits to the ends of the maze: both readings of the programs that
+    `labyrinth_programs.py` lists, and the achieved reading of all programs of up to `--max-bits` bits. The achieved
+    reading takes its tails from `tilted_sequences.py`; the policy reading draws policies from what the recording
+    leaves open, in place of NUTS.
 """
 
 import argparse
@@ -19,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from labyrinth_programs import tell_of_programs
 
 import utiliscope as us
 
@@ -27,21 +35,35 @@ HOME = 127
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = {one.__name__: one for one in (grammar, programs)}
     beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "mouse_labyrinth"
+    parser.add_argument("--only", nargs="+", choices=parts, default=list(parts), metavar="PART")
     parser.add_argument("--data", type=Path, default=beside, help="folder of the data set")
     parser.add_argument("--particles", type=int, default=256, help="random policies in a value tail's population")
     parser.add_argument("--tail-bits", type=float, default=60.0, help="how far the value tails go")
     parser.add_argument("--horizon", type=int, default=60, help="moves of a bout that count, achieved reading")
+    parser.add_argument(
+        "--max-bits", type=float, default=15.0, help="programs: how long those of the whole grammar are"
+    )
+    parser.add_argument("--policies", type=int, default=16, help="programs: policies drawn for each group")
+    parser.add_argument("--sequences", type=int, default=1000, help="programs: sequences drawn at each rung")
     options = parser.parse_args()
     if not options.data.is_dir():
         sys.exit(f"labyrinth.py: no data at {options.data}; name the folder with --data")
     world = us.read_world(options.data / "environment.json")
     rows = pd.read_csv(options.data / "trajectories.csv.gz")
     warnings.simplefilter("always", us.ConvergenceWarning)
+    groups = {group: rows[rows.group == group] for group in ("restricted", "unrestricted")}
+    for group, chosen in groups.items():
+        print(f"{group}: {chosen.subject.nunique()} mice, {chosen.episode.nunique()} bouts, {len(chosen)} moves")
+    for name in options.only:
+        print(f"\n{name}")
+        parts[name](world, groups, options)
 
-    for group in ("restricted", "unrestricted"):
-        chosen = rows[rows.group == group]
-        print(f"\n{group}: {chosen.subject.nunique()} mice, {chosen.episode.nunique()} bouts, {len(chosen)} moves")
+
+def grammar(world, groups, options):
+    for group, chosen in groups.items():
+        print(f"\n{group}")
         behaviour = us.read_behaviour(chosen, world)
         show("policy reading", behaviour, world, tail_bits=options.tail_bits, num_particles=options.particles)
 
@@ -53,6 +75,24 @@ def main():
         title = f"achieved reading, {bouts.num_episodes} bouts, {options.horizon} moves"
         settings = dict(reading="achieved", policy_prior=prior, candidates=candidates)
         show(title, bouts, ending, num_particles=4 * options.particles, **settings)
+
+
+def programs(world, groups, options):
+    ending = with_ending(world)
+    moves = {group: us.read_behaviour(chosen, world) for group, chosen in groups.items()}
+    bouts = {group: us.read_behaviour(ended(chosen, options.horizon), ending) for group, chosen in groups.items()}
+    tell_of_programs(
+        world,
+        ending,
+        moves,
+        bouts,
+        horizon=options.horizon,
+        particles=options.particles,
+        tail_bits=options.tail_bits,
+        policies=options.policies,
+        sequences=options.sequences,
+        max_bits=options.max_bits,
+    )
 
 
 def show(title, behaviour, world, **settings):

@@ -4,44 +4,31 @@
 
 Data: Ho et al. (2016, 2018, 2021), `reward_demonstrations`; not part of this repository. Each demonstration is one
 path over a 6 x 5 grid with three colours of tiles, any of which may cost 2 points a step; the goal is worth 10. "do":
-the person just scored points; "show": they taught a partner.
+the person just scored points; "show": they taught a partner. Two parts:
 
-eight: the model sees one path and 8 candidate rewards. The intelligence-weighted posterior is `us.fit` with the achieved reading: random policies are uniform action
-sequences of 60 steps among available moves, h(g) = 2^(beta g) with its normaliser Z(U), every reward equally likely
-before. The Boltzmann model has optimal action values and a temperature marginalised over a wide grid; a fixed
-temperature, of an earlier study, stands beside it. People: 1,856 observers who judged one colour each.
-
-grammar: the model sees one path and every program of up to `--max-bits` bits, each with the mass of all its writings of
-that length; at 17 bits sums of two forms come in. Of the true rewards only "all safe" is as short. The others join with
-the mass of their own writings: 5 for the goal, 1 off a step on a dangerous tile, in any order and any grouping of the
-colours. The world is the same but for the name "yellow" of the tile that is the goal. Bits are read from the tails of
-`tilted_sequences.py`, about a minute on one core, after about half a minute of enumeration.
+eight: the model sees one path and 8 candidate rewards. The intelligence-weighted posterior is `us.fit` with the
+    achieved reading: random policies are uniform action sequences of 60 steps among available moves,
+    h(g) = 2^(beta g) with its normaliser Z(U), every reward equally likely before. The Boltzmann model has optimal
+    action values and a temperature marginalised over a wide grid; a fixed temperature, of an earlier study, stands
+    beside it. People: 1,856 observers who judged one colour each.
+grammar: the model sees one path and every program of up to `--max-bits` bits; at 17 bits sums of two forms come in. Of
+    the true rewards only "all safe" is as short. The others join them with the mass of their own writings: 5 for the
+    goal, -1 for a step on a dangerous tile, in any order. Bits are read from the tails of `tilted_sequences.py`.
+    About a minute to list 529 hypotheses, and three for their tails, on two slow cores.
 """
 
 import argparse
-import dataclasses
-import math
 import sys
 import time
-from itertools import product
 from pathlib import Path
 
-import jax
 import numpy as np
 import pandas as pd
 from boltzmann import TEMPERATURES, action_values, log_likelihood
-from tilted_sequences import sequence_tails
+from people_grammar import whole_grammar
+from people_rewards import BETAS, CODES, COLOURS, DANGEROUS, DISCOUNT, HORIZON, normalised
 
 import utiliscope as us
-from utiliscope.achievement import episode_utilities
-from utiliscope.laws import LN2, log_intelligence_weight
-from utiliscope.utilities.equality import grouped
-
-CODES = ["ooo", "oox", "oxo", "oxx", "xoo", "xox", "xxo", "xxx"]  # o safe, x dangerous: orange, purple, blue
-COLOURS = ["orange", "purple", "blue"]
-DANGEROUS = np.array([[letter == "x" for letter in code] for code in CODES])
-HORIZON, DISCOUNT = 60, 0.99
-BETAS = (0.8, 1.0, 1.5)
 
 
 def main():
@@ -52,7 +39,7 @@ def main():
     parser.add_argument("--data", type=Path, default=beside, help="folder of the data set")
     parser.add_argument("--particles", type=int, default=20_000, help="random sequences in a value tail's population")
     parser.add_argument("--max-bits", type=float, default=17.0, help="how long the programs of the grammar may be")
-    parser.add_argument("--sequences", type=int, default=200, help="sequences drawn at each rung, for the grammar")
+    parser.add_argument("--sequences", type=int, default=1000, help="sequences drawn at each rung, for the grammar")
     parser.add_argument("--demonstrations", type=int, help="only the first so many")
     options = parser.parse_args()
     if not options.data.is_dir():
@@ -93,6 +80,10 @@ def eight(behaviour, world, first, options):
     print(table.to_string(float_format=lambda x: f"{x:.3f}", na_rep="-"))
     print("\nwhole: the most probable reward is the true one. colours: share of colours whose more probable state is")
     print("the true one. ln P: mean log posterior probability of the true reward (uniform: -2.079), and its error.")
+
+
+def grammar(behaviour, world, first, options):
+    whole_grammar(behaviour, world, first, max_bits=options.max_bits, num_sequences=options.sequences)
 
 
 def intelligence_weighted(behaviour, world, beta, num_particles):
@@ -162,10 +153,6 @@ def observers(folder, first):
 
 def log_mean(values, axis):
     return np.logaddexp.reduce(values, axis=axis) - np.log(values.shape[axis])
-
-
-def normalised(log_weight):
-    return log_weight - np.logaddexp.reduce(log_weight, axis=-1, keepdims=True)
 
 
 if __name__ == "__main__":

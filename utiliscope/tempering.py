@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 # Share of the population that a step's weights may leave effective.
-_KEPT = 0.93
+_KEPT = 0.9
 # Steps for which policies that come from one are not independent of each other.
 _MEMORY = 4
 # Nats at one step: where the last values below the top are left behind, steps are too long to tell.
