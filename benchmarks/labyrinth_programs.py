@@ -106,7 +106,7 @@ def mean_and_error(utilities):
 
 
 def evidence(tails, value, error):
-    """`[U]` ln of what bouts say for each utility, its posterior mean intelligence, and g of the mean value as it stands.
+    """`[U]` ln of what bouts say for each utility, its posterior mean intelligence, and g of their mean as it stands.
 
     The sums of `models/achieved.py`: where a mean over bouts lies between the values of single sequences, the nearest
     speak for it, and the two intelligences differ.

@@ -202,7 +202,7 @@ def print_winners(both, truth, condition):
 
 
 def print_pooled(both, places, which, condition):
-    """One utility for all demonstrations of a reward, by people whose intelligence is drawn anew each time."""
+    """One utility for all demonstrations of a reward, each with an intelligence of its own."""
     rows = []
     for kind, told in KINDS.items():
         for u, code in enumerate(CODES):
@@ -214,5 +214,6 @@ def print_pooled(both, places, which, condition):
             row = {"people are": told, "reward": code, "demonstrations": int(chosen.sum())}
             row |= {"ln P(truth)": float(log_prob[places[u]]), "rank": int((log_prob > log_prob[places[u]]).sum()) + 1}
             rows.append(row | {"most probable": both.names[best], "its P": float(np.exp(log_prob[best]))})
-    print(f"\nall demonstrations of a reward together, beta = {SHOWN_BETA}:\n")
+    print(f"\nall demonstrations of a reward together, beta = {SHOWN_BETA}; as long as most true rewards are, only the")
+    print("other true ones are there to beat them:\n")
     print_table(pd.DataFrame(rows))

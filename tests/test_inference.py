@@ -482,3 +482,39 @@ def test_the_error_of_a_mean_is_weighed_by_how_rare_values_are():
         samples, _ = _sum_out(jax.random.key(1), load_program("achieved"), arguments, law, 50, 2, lambda phase: None)
         odds = np.exp(samples["utility_log_prob"][0, 0, order])
         assert odds[0] / odds[1] == pytest.approx(weight, rel=5 * 0.8 * math.log(2) * float(tails.log2_error.max()))
+
+
+@pytest.mark.parametrize("by", ["fit", "command line"])
+def test_candidates_are_told_apart_over_the_horizon_of_the_comparison(by, monkeypatch, tmp_path, capsys):
+    """Without end reach(G) and time(G) are one utility where G is never left; over 5 steps they are two."""
+    import utiliscope.inference
+    import utiliscope.utilities
+    from utiliscope.cli import main
+
+    following = np.array([[0, 1], [0, 2], [2, 2]])
+    world = us.world_model(np.eye(3)[following], [1.0, 0, 0], 0.9, features={"G": [False, False, True]})
+    rows = [dict(episode=0, t=t, state=t, action=1, next_state=t + 1) for t in range(2)]
+    seen = []
+
+    class Watched(us.Grammar):
+        def enumerate(self, max_bits=14):
+            seen.append(self.select(["reach(G)", "time(G)"]))
+            raise us.InputError("enough seen")
+
+    monkeypatch.setattr(utiliscope.inference, "Grammar", Watched)
+    monkeypatch.setattr(utiliscope.utilities, "Grammar", Watched)
+    with pytest.raises(us.InputError, match="one utility"):
+        us.Grammar(world).select(["reach(G)", "time(G)"])
+    if by == "fit":
+        with pytest.raises(us.InputError, match="enough seen"):
+            us.fit(pd.DataFrame(rows), world, reading="achieved", policy_prior=us.ActionSequences(5))
+    else:
+        us.write_world(world, tmp_path / "world.json")
+        pd.DataFrame(rows).to_csv(tmp_path / "steps.csv", index=False)
+        command = ["fit", str(tmp_path / "steps.csv"), "--world", str(tmp_path / "world.json"), "--reading", "achieved"]
+        monkeypatch.setattr("sys.argv", ["utiliscope", *command, "--random-policies", "sequences:5", "--out",
+                                         str(tmp_path / "out")])  # fmt: skip
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2 and "enough seen" in capsys.readouterr().err
+    assert len(seen) == 1 and len(seen[0]) == 2

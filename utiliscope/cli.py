@@ -275,10 +275,13 @@ def _fit_into(run, out, behaviour, model, *, max_bits, states, beta, **settings)
     from .laws import ExponentialLaw
     from .posterior import save_posterior, utility_table
     from .report import write_report
+    from .sequences import comparison_world
     from .utilities import Grammar
 
     run.say("enumerating utilities")
-    candidates = Grammar(model, states=states).enumerate(max_bits=max_bits)
+    # Over the horizon of action sequences other programs agree than without end.
+    compared = comparison_world(model, settings["policy_prior"])
+    candidates = Grammar(compared, states=states).enumerate(max_bits=max_bits)
     posterior = fit(
         behaviour,
         model,

@@ -88,9 +88,6 @@ def fit(
         say("reading the recording")
         behaviour = read_behaviour(behaviour, world)
     check_fits(behaviour, world)
-    if candidates is None:
-        say("enumerating utilities")
-        candidates = Grammar(world).enumerate(max_bits=12)
     if reading == "achieved":
         world = comparison_world(started_world(behaviour, world), policy_prior)
     elif not hasattr(policy_prior, "distribution"):
@@ -100,6 +97,10 @@ def fit(
         )
     if not policy_prior.atomic:
         law.log_mean()  # an improper law is refused before the work begins
+    if candidates is None:
+        say("enumerating utilities")
+        # In the world where they are compared: over its horizon other programs agree than without end.
+        candidates = Grammar(world).enumerate(max_bits=12)
 
     settings = dict(intelligence_law=law, simplicity=float(simplicity))
     if reading == "policy":
