@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import utiliscope as us
-from utiliscope.utilities import enumeration, meanings
+from utiliscope.automata import automaton
+from utiliscope.utilities import enumeration, equality, meanings
 from utiliscope.utilities.syntax import And, Atom, Form, Not, Or, Program, Term
 from utiliscope.world.model import reachable_states
 
@@ -409,3 +410,60 @@ def test_what_an_action_leads_to():
     with pytest.raises(us.InputError, match="one utility"):
         grammar.select(["does(p, 0) + does(p, 1)", "-time(q)"])
     assert len(grammar.select(["does(p, 1)", "reach(q)"])) == 2
+
+
+# --- Exact residues against walks in floats, of which there are more than forms
+
+WIDE = us.gridworld(["..A", "B..", "..."], discount=0.97)
+ELSEWHERE = graph([[0, 1], [1, 2], [2]], [1, 0, 0], 0.9, bools(p=".x.", q="..x"))
+# Memories that lead to each other: of two, and of three in more than one round, which only floats can value.
+TURNS = automaton([[1, 0, 0], [1, 1, 0]], [[0, 0, 1], [1, 0, 0]])
+ROUNDS = automaton([[1, 2, 0], [2, 0, 1], [0, 1, 2]], [[0, 0, 1], [1, 0, 0], [0, 1, 1]])
+COMPARED = {
+    # In the hub, where end(p) is 0, floats leave something of it.
+    **{name: (world, {"horizon": 4}, 14) for name, world in SMALL.items() if name != "hub"},
+    "grid": (WIDE, {}, 14),
+    "grid with slips": (GRID, {"states": True}, 13),
+    "actions": (us.gridworld(["A..", "..B"], slip=0.2), {"actions": True}, 11),
+    "actions in time": (
+        graph([[1, 2], [0, 2], [0]], [1, 0, 0], 0.9, bools(p=".x.", q="..x"), horizon=6),
+        {"actions": True},
+        11,
+    ),
+    "rounds": (us.gridworld(["A.B"]), {"weights": PLAIN["weights"] | {"every": 1}, "horizon": 9}, 14),
+    "turns": (SMALL["loop"], {"forms": {"turns": TURNS}, "horizon": 4}, 13),
+    "several rounds": (SMALL["loop"], {"forms": {"rounds": ROUNDS}, "horizon": 4}, 12),
+    "possible worlds": (us.possible_worlds([SMALL["loop"], ELSEWHERE]), {"horizon": 4}, 12),
+    "no fraction": (graph([[0, 1], [1, 2], [0]], [1, 0, 0], math.exp(-0.1), bools(p=".x.", q="..x")), {}, 14),
+}
+AT_ONCE = {
+    "loop",
+    "tree",
+    "short",
+    "amounts",
+    "grid",
+    "actions in time",
+    "rounds",
+    "turns",
+    "several rounds",
+    "possible worlds",
+    "no fraction",
+}
+
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch):
+    """Residues in worlds that are as small as these, where floats would do."""
+    monkeypatch.setattr(equality, "_FEW_PRODUCTS", 0)
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in AT_ONCE else pytest.param(name, marks=pytest.mark.slow) for name in COMPARED]
+)
+def test_residues_find_the_hypotheses_that_walks_in_floats_find(name, monkeypatch):
+    world, options, max_bits = COMPARED[name]
+    exact = us.Grammar(world, **options).enumerate(max_bits)
+    monkeypatch.setattr(equality, "proportional", lambda *_: None)
+    rounded = us.Grammar(world, **options).enumerate(max_bits)
+    assert exact.names == rounded.names
+    np.testing.assert_allclose(exact.code_length, rounded.code_length, rtol=1e-12)

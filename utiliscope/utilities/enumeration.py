@@ -9,8 +9,8 @@ from utiliscope.payoffs import Payoffs, stack_payoffs
 
 from .candidates import Candidates
 from .code import Prices, gamma_bits, largest_gamma
-from .equality import coefficients, hypotheses
-from .meanings import BIT_TOLERANCE, Forms
+from .equality import same_hypotheses
+from .meanings import BIT_TOLERANCE, MOST_ROUNDED, Forms
 from .syntax import FORMS, Program, Term
 
 _MOST_SUMS = 4_000_000
@@ -49,7 +49,6 @@ def enumerated(world, prices: Prices, own, max_bits: float) -> Candidates:
         nothing = Payoffs(np.zeros(world.num_states), None, np.zeros(0), np.zeros((0, world.num_states), bool))
         return Candidates(["0"], np.array([1.0]), stack_payoffs([nothing]))
     parts = stack_payoffs(forms.payoffs)
-    table = coefficients(world, parts)
     terms = _terms(forms, max_bits)
     sums = list(_sums(terms, max_bits))
     width = max(level.terms.shape[1] for level in sums)
@@ -60,17 +59,18 @@ def enumerated(world, prices: Prices, own, max_bits: float) -> Candidates:
     form_of, weight_of = np.append(terms.form, 0), np.append(terms.weight, 0.0)
     bits = np.concatenate([s.bits for s in sums])
     mass = np.concatenate([s.number for s in sums]) * 2.0**-bits
-    group = hypotheses(table, form_of[padded], weight_of[padded])
+    group = same_hypotheses(world, parts, form_of[padded], weight_of[padded], MOST_ROUNDED)
     negative = (weight_of[padded] < 0).sum(1)
     order = np.lexsort((np.arange(len(bits)), negative, np.round(bits, 6), group))
     first = order[np.concatenate([[True], np.diff(group[order]) > 0])]
     total = np.bincount(group, mass)[group[first]]
     names = [_named(forms, terms, places) for places in padded[first]]
-    payoffs = _summed(parts, form_of[padded[first]], weight_of[padded[first]])
     length = -np.log2(total)
     # Rounding in the last digits must not decide the order of equals.
     shown = np.array(sorted(range(len(names)), key=lambda i: (round(float(length[i]), 9), names[i])))
-    return Candidates([names[i] for i in shown], length[shown], payoffs[shown])
+    chosen = padded[first[shown]]
+    payoffs = _summed(parts, form_of[chosen], weight_of[chosen])
+    return Candidates([names[i] for i in shown], length[shown], payoffs)
 
 
 def _terms(forms: Forms, max_bits) -> _Terms:
@@ -131,9 +131,16 @@ def _summed(parts: Payoffs, forms, weights) -> Payoffs:
         if values is None:
             return None
         total = np.zeros((len(forms), *values.shape[1:]))
-        for column in range(forms.shape[1]):
-            weight = weights[:, column].reshape(-1, *[1] * (values.ndim - 1))
-            total += weight * values[forms[:, column]]
+        flat, table = total.reshape(len(forms), -1), np.asarray(values).reshape(len(values), -1)
+        # A form has a few entries in a table that is as wide as there are automata.
+        rows, columns = np.nonzero(table)
+        begin = np.searchsorted(rows, np.arange(len(values) + 1))
+        for some, weight in zip(forms.T, weights.T, strict=True):
+            there = np.flatnonzero(weight)
+            number = np.diff(begin)[some[there]]
+            sum_of = np.repeat(there, number)
+            entry = np.arange(number.sum()) + np.repeat(begin[some[there]] - np.cumsum(number) + number, number)
+            flat[sum_of, columns[entry]] += weight[sum_of] * table[rows[entry], columns[entry]]
         return total
 
     return Payoffs(

@@ -2,7 +2,9 @@
 
 Forms are functions of state sequences, and can depend on each other linearly: reach(p) is a multiple of time(p)
 where p is never left, a feature and its complement sum to a constant, an unreachable state gives zero. All such
-dependencies are found at once, by evaluating every form exactly under random walks in the world.
+dependencies are found at once, by evaluating every form under random walks in the world: in residues, which show
+whether two programs agree but for the sign of the factor between them; else in floats, under more walks than there are
+forms.
 """
 
 from functools import partial
@@ -15,7 +17,9 @@ from utiliscope.world.model import reachable_states
 from utiliscope.world.possible import weighted_worlds
 from utiliscope.world.transition import SparseTransition, links, moves
 
+from .exact_equality import proportional
 from .meaning import form_payoffs
+from .meanings import refuse_forms
 from .walks import dense_kernels, expectations, sparse_kernel
 
 # More walks than forms: each walk in general position cuts what still looks dependent, until only the truth is left.
@@ -27,6 +31,10 @@ _ENTRIES = 2**20
 _RELATIVE = 1e-9
 _ROUNDING = 1e-14
 _SMALL = 1e-7
+# Walks times memories times moves that take less time in floats than residues take to be compiled.
+_FEW_PRODUCTS = 2e7
+# Forms compared in floats at once, where groups can be compared apart: the cost grows with the square of the number.
+_BATCH_FORMS = 64
 
 
 def coefficients(world, parts: Payoffs) -> np.ndarray:
@@ -69,7 +77,65 @@ def grouped(world, programs) -> np.ndarray:
             rows[n, m], weights[n, m] = row[term.form], term.weight
     if not forms:
         return np.zeros(len(programs), int)
-    return hypotheses(coefficients(world, stack_payoffs(list(forms.values()))), rows, weights)
+    return same_hypotheses(world, stack_payoffs(list(forms.values())), rows, weights)
+
+
+def same_hypotheses(world, parts: Payoffs, rows, weights, most_forms=None) -> np.ndarray:
+    """`[N]` a number for each sum of weighted forms, the same for those that are one hypothesis.
+
+    parts: the stack of what each form pays. rows: `[N, m]` places in it. weights: `[N, m]`, 0 where nothing is added.
+    Raises InputError where more than `most_forms` have to be compared in floats.
+    """
+    found = None if _is_quick(world, parts) else proportional(world, parts, rows, weights)
+    if found is None:
+        if most_forms and parts.num_utilities > most_forms:
+            refuse_forms(f"more than {most_forms}", most_forms)
+        return hypotheses(coefficients(world, parts), rows, weights)
+    group, sign = found
+    side = (sign > 0) * 1
+    for some in _batches(group, sign, rows, weights, most_forms):
+        forms, place = np.unique(rows[some][weights[some] != 0], return_inverse=True)
+        local = np.zeros(rows[some].shape, int)
+        local[weights[some] != 0] = place
+        side[some] = hypotheses(coefficients(world, _only(parts, forms)), local, weights[some])
+    return np.unique(np.stack([group, side]), axis=1, return_inverse=True)[1].reshape(-1)
+
+
+def _is_quick(world, parts):
+    """Whether it is in floats."""
+    memories = len(np.asarray(parts.targets)) + sum(one.num_memories for one in parts.automata)
+    return (parts.num_utilities + _SPARE_WALKS) * (memories + 1) * world.num_states**2 < _FEW_PRODUCTS
+
+
+def _batches(group, sign, rows, weights, most_forms):
+    """Places of the sums whose signs are not plain and of all in their groups, some groups at a time."""
+    unsure = np.unique(group[sign == 0])
+    order = np.argsort(group, kind="stable")
+    begin, end = np.searchsorted(group[order], unsure), np.searchsorted(group[order], unsure, side="right")
+    batch, forms = [], set()
+    for some in (order[b:e] for b, e in zip(begin, end, strict=True)):
+        own = set(rows[some][weights[some] != 0].tolist())
+        if most_forms and len(own) > most_forms:
+            refuse_forms(f"more than {most_forms}", most_forms)
+        if batch and len(forms | own) > _BATCH_FORMS:
+            yield np.concatenate(batch)
+            batch, forms = [], set()
+        batch.append(some)
+        forms |= own
+    if batch:
+        yield np.concatenate(batch)
+
+
+def _only(parts, forms) -> Payoffs:
+    """Some forms of a stack, with the sets and automata that they need."""
+    some = parts[forms]
+    used = np.asarray(some.reach).any(0)
+    some = Payoffs(some.state, some.action, some.reach[:, used], some.targets[used], some.weight, some.automata)
+    if some.weight is None:
+        return some
+    needed = np.flatnonzero(np.asarray(some.weight).any(0))
+    weight, automata = some.weight[:, needed], tuple(some.automata[i] for i in needed)
+    return Payoffs(some.state, some.action, some.reach, some.targets, weight if len(needed) else None, automata)
 
 
 def hypotheses(table: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:

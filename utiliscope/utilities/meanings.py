@@ -16,16 +16,18 @@ from .syntax import FORMS, And, Atom, Form, Not, Or, Predicate
 # Sums of logarithms that are equal on paper differ in the last digits.
 BIT_TOLERANCE = 1e-9
 _DIGITS = 10
-# Different forms, of which every one takes a column in a table of all; and forms that may turn out to be the same.
-MOST_FORMS, _MOST_TRIED = 1000, 100_000
+# Different forms, where they are compared exactly; in floats, every one takes a column in a table of all. And forms
+# that may turn out to be the same.
+MOST_FORMS, MOST_ROUNDED, _MOST_TRIED = 20_000, 1000, 100_000
 # Pairs of predicates that are joined.
 _MOST_JOINED = 2_000_000
 
 
-def refuse_forms(number):
+def refuse_forms(number, most=None):
     """Raise InputError where there are too many forms."""
+    most = most or MOST_FORMS
     raise InputError(
-        f"the programs use {number} different forms, more than the {MOST_FORMS} that can be compared in this world; "
+        f"the programs use {number} different forms, more than the {most} that can be compared in this world; "
         "name the sets of states that matter as features, leave forms out by weight 0, or lower max_bits"
     )
 

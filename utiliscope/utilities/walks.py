@@ -25,6 +25,11 @@ def sparse_kernel(rng, pairs, num_states) -> scipy.sparse.csr_array:
     return scipy.sparse.csr_array((weights, tuple(pairs.T)), shape=(num_states, num_states))
 
 
+def fresh_steps(most_memories) -> int:
+    """How many steps have a kernel of their own, by the memories of the largest automaton."""
+    return min(max(FRESH_STEPS, most_memories + 2), _MOST_FRESH)
+
+
 def expectations(first, new_kernel, targets, automata, pairs, discount, horizon):
     """`[*walks, S]` discounted visits, `[*walks, C]` discount to arrival in each of `targets` `[C, S]`, `[*walks, D]`
     what each automaton pays, and `[*walks, M]` discounted uses of the moves `pairs` `[M, 2]`.
@@ -40,7 +45,7 @@ def expectations(first, new_kernel, targets, automata, pairs, discount, horizon)
         memory[..., 0, :] = first
     paid, used = np.zeros((*first.shape[:-1], len(automata))), np.zeros((*first.shape[:-1], len(pairs)))
     kernel = new_kernel()
-    fresh = min(max([FRESH_STEPS, *(one.num_memories + 2 for one in automata)]), _MOST_FRESH)
+    fresh = fresh_steps(max([one.num_memories for one in automata], default=1))
     length = fresh if horizon is None else horizon
     for step in range(length):
         visits = visits + discount**step * present[..., 0, :]

@@ -17,12 +17,12 @@ _30, _31, _61 = np.uint64(30), np.uint64(31), np.uint64(61)
 _LOW30, _LOW31 = np.uint64(2**30 - 1), np.uint64(2**31 - 1)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def _fold(a):
     return (a & _P) + (a >> _61)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def times(a, b):
     """a b, from products of halves: 2^62 is 2, and 2^61 is 1."""
     high, low, other, small = a >> _31, a & _LOW31, b >> _31, b & _LOW31
@@ -30,7 +30,7 @@ def times(a, b):
     return _fold(((high * other) << _1) + (middle >> _30) + ((middle & _LOW30) << _31) + low * small)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def _minus(a, b):
     return _fold(a + (_P << _1) - b)
 
@@ -60,6 +60,25 @@ def gathered(rows, columns, factors, values, found):
     for i in range(len(rows)):
         for k in range(values.shape[1]):
             found[rows[i], k] = _fold(found[rows[i], k] + times(factors[i], values[columns[i], k]))
+
+
+@njit(nogil=True, cache=True)
+def shared(rows, columns, factors, values, found):
+    """The same, with factors `[N, K]`, one for each walk."""
+    for i in range(len(rows)):
+        for k in range(values.shape[1]):
+            found[rows[i], k] = _fold(found[rows[i], k] + times(factors[i, k], values[columns[i], k]))
+
+
+@njit(nogil=True, cache=True)
+def projected(values, directions):
+    """`[N, E]` the product of `[N, D]` and `[D, E]`."""
+    found = np.zeros((values.shape[0], directions.shape[1]), np.uint64)
+    for i in range(values.shape[0]):
+        for d in range(values.shape[1]):
+            for e in range(directions.shape[1]):
+                found[i, e] = _fold(found[i, e] + times(values[i, d], directions[d, e]))
+    return found
 
 
 @njit(nogil=True, cache=True)
@@ -96,11 +115,33 @@ def normalised(weights, begin):
 
 
 @njit(nogil=True, cache=True)
+def _copied(values, found):
+    """Into `found`, of one shape. Slices that are assigned take a second each to compile."""
+    source, target = values.reshape(-1), found.reshape(-1)
+    for i in range(len(source)):
+        target[i] = source[i]
+
+
+@njit(nogil=True, cache=True)
+def _cleared(found):
+    target = found.reshape(-1)
+    for i in range(len(target)):
+        target[i] = _0
+
+
+@njit(nogil=True, cache=True)
+def _one(found):
+    for k in range(WALKS):
+        found[k] = _fold(found[k] + _1)
+
+
+@njit(nogil=True, cache=True)
 def visits(first, begin, end, chance, length, endless):
     """`[S, K]` discounted visits and `[M, K]` discounted uses of the moves.
 
-    first: `[S, K]`. begin: `[S + 1]` where the moves of each state start. end: `[M]` where they lead. chance: `[T, M, K]`
-    discounted kernels, one a step; the last stays. length: steps before the rest, which is `endless` or none.
+    first: `[S, K]`. begin: `[S + 1]` where the moves of each state start. end: `[M]` where they lead. chance:
+    `[T, M, K]` discounted kernels, one a step; the last stays. length: steps before the rest, which is `endless` or
+    none.
     """
     num_states = len(first)
     present, visited, used = first.copy(), first.copy(), np.zeros(chance.shape[1:], np.uint64)
@@ -123,7 +164,7 @@ def visits(first, begin, end, chance, length, endless):
         # Visits are row vectors: the system is transposed.
         system = np.zeros((num_states, num_states, WALKS), np.uint64)
         for s in range(num_states):
-            system[s, s] += _1
+            _one(system[s, s])
             for e in range(begin[s], begin[s + 1]):
                 for k in range(WALKS):
                     system[end[e], s, k] = _minus(system[end[e], s, k], kernel[e, k])
@@ -131,8 +172,7 @@ def visits(first, begin, end, chance, length, endless):
         _solve(system, present)
         for s in range(num_states):
             for k in range(WALKS):
-                if length:
-                    visited[s, k] = _fold(visited[s, k] + present[s, k])
+                visited[s, k] = _fold(visited[s, k] + present[s, k])
             for e in range(begin[s], begin[s + 1]):
                 for k in range(WALKS):
                     used[e, k] = _fold(used[e, k] + times(present[s, k], kernel[e, k]))
@@ -181,9 +221,9 @@ def _solve(factors, right):
 @njit(nogil=True, cache=True)
 def _keeping(keeps, begin, end, kernel, system):
     """The factors of what a memory is worth that is kept in the states `keeps` `[S]`."""
-    system[:] = _0
+    _cleared(system)
     for s in range(len(keeps)):
-        system[s, s] += _1
+        _one(system[s, s])
         if keeps[s]:
             for e in range(begin[s], begin[s + 1]):
                 for k in range(WALKS):
@@ -192,17 +232,37 @@ def _keeping(keeps, begin, end, kernel, system):
 
 
 @njit(nogil=True, cache=True)
-def _ahead(m, onward, paid, worth, itself, begin, end, kernel, found):
-    """`[S, K]` into `found`: what memory m pays and what follows; where it is kept, only if `itself`."""
+def _onto(worth, begin, end, kernel, products, found):
+    """`[S, K]` into `found`: what `[S, K]` is worth a step before. products: `[M, K]` of space."""
+    # Flat arrays, which the compiler multiplies several at a time.
+    flat, factor = products.reshape(-1), kernel.reshape(-1)
+    for e in range(len(end)):
+        for k in range(WALKS):
+            products[e, k] = worth[end[e], k]
+    for i in range(flat.size):
+        flat[i] = times(factor[i], flat[i])
     for s in range(len(begin) - 1):
         for k in range(WALKS):
-            found[s, k] = paid[m, s]
+            total = _0
+            for e in range(begin[s], begin[s + 1]):
+                total = _fold(total + products[e, k])
+            found[s, k] = total
+
+
+@njit(nogil=True, cache=True)
+def _ahead(m, onward, paid, before, itself, found):
+    """`[S, K]` into `found`: what memory m pays and what follows; where it is kept, only if `itself`.
+
+    before: `[M, S, K]` what the memories are worth a step before.
+    """
+    for s in range(onward.shape[1]):
         new = onward[m, s]
         if new < 0 or (new == m and not itself):
-            continue
-        for e in range(begin[s], begin[s + 1]):
             for k in range(WALKS):
-                found[s, k] = _fold(found[s, k] + times(kernel[e, k], worth[new, end[e], k]))
+                found[s, k] = paid[m, s]
+        else:
+            for k in range(WALKS):
+                found[s, k] = _fold(paid[m, s] + before[new, s, k])
 
 
 @njit(nogil=True, cache=True)
@@ -227,60 +287,92 @@ def _peel(leads, known, order):
 
 
 @njit(nogil=True, cache=True)
-def _evaluate(order, onward, paid, worth, slot, kept, factors, ready, begin, end, kernel):
-    """What the memories in `order` are worth, each from those before it.
+def _evaluate(order, onward, paid, worth, before, products, slot, kept, factors, ready, begin, end, kernel):
+    """What the memories in `order` are worth, each from those before it, and what that is a step before.
 
     slot: `[M]` the factors of each memory, -1 for one that is never kept; the last slot is made anew each time.
     kept: `[M, S]`.
     """
     for m in order:
-        _ahead(m, onward, paid, worth, False, begin, end, kernel, worth[m])
-        if slot[m] < 0:
-            continue
-        if not ready[slot[m]]:
-            _keeping(kept[m], begin, end, kernel, factors[slot[m]])
-            ready[slot[m]] = slot[m] < len(factors) - 1
-        _solve(factors[slot[m]], worth[m])
+        _ahead(m, onward, paid, before, False, worth[m])
+        if slot[m] >= 0:
+            if not ready[slot[m]]:
+                _keeping(kept[m], begin, end, kernel, factors[slot[m]])
+                ready[slot[m]] = slot[m] < len(factors) - 1
+            _solve(factors[slot[m]], worth[m])
+        _onto(worth[m], begin, end, kernel, products, before[m])
 
 
 @njit(nogil=True, cache=True)
-def _round(root, order, onward, paid, worth, slot, kept, factors, ready, begin, end, kernel):
-    """The worth of memories that lead to each other: those in `order` by that of `root`, and this by itself."""
+def _depths(root, order, onward, depth):
+    """Into `depth` `[M]`, the steps from each memory to `root`, -1 outside; False where they depend on what is read."""
+    for m in range(len(depth)):
+        depth[m] = -1
+    depth[root] = 0
+    for m in order:
+        new = onward[m, 0]
+        for s in range(onward.shape[1]):
+            if onward[m, s] != new:
+                return False
+        if new < 0 or depth[new] < 0:
+            return False
+        depth[m] = depth[new] + 1
+    return True
+
+
+@njit(nogil=True, cache=True)
+def _round(root, order, onward, paid, worth, before, products, powers, slot, kept, factors, ready, begin, end, kernel):
+    """The worth of memories that lead to each other: those in `order` by that of `root`, and this by itself.
+
+    powers: `[D, S, S, K]` columns of the kernel's powers, which rounds of `every` have in common.
+    """
     num_states = len(begin) - 1
     nothing, constant = np.zeros_like(paid), np.zeros((num_states, WALKS), np.uint64)
     column, system = np.zeros_like(constant), np.zeros((num_states, num_states, WALKS), np.uint64)
-    worth[root] = _0
-    _evaluate(order, onward, paid, worth, slot, kept, factors, ready, begin, end, kernel)
-    _ahead(root, onward, paid, worth, True, begin, end, kernel, constant)
-    # Memories outside the round, which are worth something without it, count once.
-    outside = worth.copy()
-    for m in range(len(worth)):
-        worth[m] = _0
-    for j in range(num_states):
-        worth[root] = _0
-        worth[root, j] = _1
-        _evaluate(order, onward, nothing, worth, slot, kept, factors, ready, begin, end, kernel)
-        _ahead(root, onward, nothing, worth, True, begin, end, kernel, column)
+    _cleared(worth[root])
+    _cleared(before[root])
+    _evaluate(order, onward, paid, worth, before, products, slot, kept, factors, ready, begin, end, kernel)
+    _ahead(root, onward, paid, before, True, constant)
+    depth = np.zeros(len(onward), np.int64)
+    if len(order) < len(powers) and _depths(root, order, onward, depth):
         for s in range(num_states):
-            for k in range(WALKS):
-                if column[s, k] != _0:
-                    system[s, j, k] = _minus(_0, column[s, k])
-        system[j, j] += _1
+            new = onward[root, s]
+            for j in range(num_states):
+                if new >= 0 and depth[new] >= 0:
+                    for k in range(WALKS):
+                        system[s, j, k] = _minus(_0, powers[depth[new], j, s, k])
+            _one(system[s, s])
+    else:
+        # Memories outside the round, which are worth something without it, count once.
+        outside = before.copy()
+        _cleared(before)
+        for j in range(num_states):
+            _cleared(worth[root])
+            _one(worth[root, j])
+            _onto(worth[root], begin, end, kernel, products, before[root])
+            _evaluate(order, onward, nothing, worth, before, products, slot, kept, factors, ready, begin, end, kernel)
+            _ahead(root, onward, nothing, before, True, column)
+            for s in range(num_states):
+                for k in range(WALKS):
+                    if column[s, k] != _0:
+                        system[s, j, k] = _minus(_0, column[s, k])
+            _one(system[j, j])
+        _copied(outside, before)
     _factorise(system)
     _solve(system, constant)
-    worth[:] = outside
-    worth[root] = constant
-    _evaluate(order, onward, paid, worth, slot, kept, factors, ready, begin, end, kernel)
+    _copied(constant, worth[root])
+    _onto(constant, begin, end, kernel, products, before[root])
+    _evaluate(order, onward, paid, worth, before, products, slot, kept, factors, ready, begin, end, kernel)
 
 
 @njit(nogil=True, cache=True)
-def _rest(leads, onward, paid, slot, kept, factors, ready, begin, end, kernel, worth):
+def _rest(leads, onward, paid, worth, before, products, powers, slot, kept, factors, ready, begin, end, kernel):
     """`[M, S, K]` into `worth`, what an automaton pays without end; whether it was found."""
     size = len(onward)
     known, order = np.zeros(size, np.bool_), np.zeros(size, np.int64)
     while True:
         number = _peel(leads, known, order)
-        _evaluate(order[:number], onward, paid, worth, slot, kept, factors, ready, begin, end, kernel)
+        _evaluate(order[:number], onward, paid, worth, before, products, slot, kept, factors, ready, begin, end, kernel)
         if known.all():
             return True
         found = False
@@ -295,25 +387,36 @@ def _rest(leads, onward, paid, slot, kept, factors, ready, begin, end, kernel, w
                 found = found and (then[q] or not leads[root, q])
             if found:
                 _round(
-                    root, order[:number], onward, paid, worth, slot, kept, factors, ready, begin, end, kernel
+                    root, order[:number], onward, paid, worth, before, products, powers, slot, kept, factors, ready,
+                    begin, end, kernel,
                 )  # fmt: skip
-                known[:] = then
+                known = then
                 break
         if not found:
             return False
 
 
 @njit(nogil=True, cache=True)
-def automaton_values(starts, steps, pays, slots, num_slots, first, begin, end, chance, length, endless):
-    """`[D, K]` what each automaton pays, and whether all were found.
+def automaton_values(
+    starts, steps, pays, opened, slots, num_slots, num_powers, first, begin, end, chance, length, endless
+):
+    """`[rows, K]` what each automaton pays from each memory where it is `opened` `[rows]`, and whether all were found.
 
     starts: `[D + 1]` the first row of each in steps and pays `[rows, S]`. slots: `[rows]`, see `_evaluate`, of
-    `num_slots`. The others are those of `visits`.
+    `num_slots`. num_powers: see `_round`. The others are those of `visits`.
     """
     num_states = len(begin) - 1
     factors = np.zeros((num_slots + 1 if endless else 0, num_states, num_states, WALKS), np.uint64)
     ready = np.zeros(num_slots + 1, np.bool_)
-    found = np.zeros((len(starts) - 1, WALKS), np.uint64)
+    products = np.zeros((len(end), WALKS), np.uint64)
+    powers = np.zeros((num_powers if endless else 0, num_states, num_states, WALKS), np.uint64)
+    one = np.zeros((num_states, WALKS), np.uint64)
+    for j in range(num_states):
+        _cleared(one)
+        _one(one[j])
+        for d in range(len(powers)):
+            _onto(one if d == 0 else powers[d - 1, j], begin, end, chance[-1], products, powers[d, j])
+    found = np.zeros((len(steps), WALKS), np.uint64)
     for d in range(len(starts) - 1):
         onward, paid = steps[starts[d] : starts[d + 1]], pays[starts[d] : starts[d + 1]]
         slot, size = slots[starts[d] : starts[d + 1]], starts[d + 1] - starts[d]
@@ -325,26 +428,35 @@ def automaton_values(starts, steps, pays, slots, num_slots, first, begin, end, c
                     leads[m, onward[m, s]] = True
         # The memories that there can be after so many steps.
         live = np.zeros((length + 1, size), np.bool_)
-        live[0, 0] = True
+        for m in range(size):
+            live[0, m] = opened[starts[d] + m]
         for t in range(length):
             for m in range(size):
                 if live[t, m]:
-                    live[t + 1] |= leads[m]
+                    for q in range(size):
+                        live[t + 1, q] |= leads[m, q]
         worth, before = np.zeros((size, num_states, WALKS), np.uint64), np.zeros((size, num_states, WALKS), np.uint64)
-        if endless:
-            if not _rest(leads, onward, paid, slot, kept, factors, ready, begin, end, chance[-1], worth):
-                return found, False
-        else:
+        if not endless:
             for m in range(size):
                 for s in range(num_states):
-                    worth[m, s] = paid[m, s]
+                    for k in range(WALKS):
+                        worth[m, s, k] = paid[m, s]
+        elif not _rest(
+            leads, onward, paid, worth, before, products, powers, slot, kept, factors, ready, begin, end, chance[-1]
+        ):
+            return found, False
         for t in range(length - 1, -1, -1):
             kernel = chance[min(t, len(chance) - 1)]
             for m in range(size):
+                if live[t + 1, m]:
+                    _onto(worth[m], begin, end, kernel, products, before[m])
+            for m in range(size):
                 if live[t, m]:
-                    _ahead(m, onward, paid, worth, True, begin, end, kernel, before[m])
-            worth, before = before, worth
-        for s in range(num_states):
-            for k in range(WALKS):
-                found[d, k] = _fold(found[d, k] + times(first[s, k], worth[0, s, k]))
+                    _ahead(m, onward, paid, before, True, worth[m])
+        for m in range(size):
+            if live[0, m]:
+                for s in range(num_states):
+                    for k in range(WALKS):
+                        row = starts[d] + m
+                        found[row, k] = _fold(found[row, k] + times(first[s, k], worth[m, s, k]))
     return found, True
