@@ -540,7 +540,7 @@ def assert_solved(world, payoffs, population, *, inverses):
             np.testing.assert_allclose(population.inverse[:, c, :number, :number], inverse, **CLOSE)
 
 
-@pytest.mark.parametrize("prior", [DETERMINISTIC, us.Dirichlet(0.3)])
+@pytest.mark.parametrize("prior", [DETERMINISTIC, pytest.param(us.Dirichlet(0.3), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_moves_with_whole_inverses_keep_them_exact(name, prior):
     world, payoffs = PROBLEMS[name]
@@ -561,7 +561,7 @@ def test_moves_with_whole_inverses_keep_them_exact(name, prior):
     assert (np.flatnonzero(moved) == population.problem.rows).all()
 
 
-@pytest.mark.parametrize("prior", [DETERMINISTIC, us.Dirichlet(0.3)])
+@pytest.mark.parametrize("prior", [DETERMINISTIC, pytest.param(us.Dirichlet(0.3), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_moves_with_patches_keep_their_blocks_exact(name, prior, monkeypatch):
     world, payoffs = PROBLEMS[name]

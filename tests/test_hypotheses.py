@@ -436,19 +436,7 @@ COMPARED = {
     "possible worlds": (us.possible_worlds([SMALL["loop"], ELSEWHERE]), {"horizon": 4}, 12),
     "no fraction": (graph([[0, 1], [1, 2], [0]], [1, 0, 0], math.exp(-0.1), bools(p=".x.", q="..x")), {}, 14),
 }
-AT_ONCE = {
-    "loop",
-    "tree",
-    "short",
-    "amounts",
-    "grid",
-    "actions in time",
-    "rounds",
-    "turns",
-    "several rounds",
-    "possible worlds",
-    "no fraction",
-}
+AT_ONCE = {"loop", "tree", "amounts", "turns", "several rounds", "no fraction"}
 
 
 @pytest.fixture(autouse=True)

@@ -93,7 +93,7 @@ def test_bits_of_both_goals_among_uniform_policies(uniform):
     assert bits[OTHERS.index("reach(G)")] == 4 * 1 + 4 * 2
 
 
-@pytest.mark.parametrize("prior", ["uniform", "by_lists"])
+@pytest.mark.parametrize("prior", ["uniform", pytest.param("by_lists", marks=pytest.mark.slow)])
 def test_it_wins_where_pairs_are_cheap_and_loses_at_the_default_price(prior, request):
     found = request.getfixturevalue(prior)
     share = {price: posterior(found, 1 + 9 * price) for price in (0, 0.5, 1, 2, 3, 4)}

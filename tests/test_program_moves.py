@@ -296,6 +296,7 @@ def test_draws_agree_with_enumeration():
     assert some.code_length[some.index("time(p)")] >= everything.code_length[everything.index("time(p)")] - 0.02
 
 
+@pytest.mark.slow
 def test_without_data_the_posterior_is_the_prior():
     sizes = dict(num_temperatures=1, num_samples=200, num_warmup=20, moves_per_sample=4)
     with warnings.catch_warnings():
@@ -420,6 +421,7 @@ def test_impossible_utilities_are_never_drawn():
     assert "0" not in result.names and (result.log_likelihood == 0).all()
 
 
+@pytest.mark.slow
 def test_possible_worlds_and_simplicity():
     slower = us.world_model(TRANSITION, [0, 1, 0], 0.8, features=SETS)
     grammar = us.Grammar(us.possible_worlds([LOOP, slower]), weights={"end": 0})
