@@ -12,7 +12,8 @@ from jaxtyping import install_import_hook
 import utiliscope.memoryless_kernels
 import utiliscope.node_systems
 import utiliscope.residues
-import utiliscope.row_kernels  # noqa: F401 - compiled code takes no wrappers
+import utiliscope.row_kernels
+import utiliscope.tables  # noqa: F401 - compiled code takes no wrappers
 
 hook = install_import_hook("utiliscope", "beartype.beartype")
 hook.__enter__()

@@ -280,7 +280,7 @@ def _fit_into(run, out, behaviour, model, *, max_bits, states, beta, **settings)
 
     run.say("enumerating utilities")
     # Over the horizon of action sequences other programs agree than without end.
-    compared = comparison_world(model, settings["policy_prior"])
+    compared = comparison_world(model, settings.get("policy_prior"))
     candidates = Grammar(compared, states=states).enumerate(max_bits=max_bits)
     posterior = fit(
         behaviour,

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import memoryless_kernels, row_kernels
+from . import memoryless_kernels, row_kernels, tables
 from .chains import chains
 from .node_systems import NodeSystem
 from .policies import Dirichlet, UniformDeterministic, choice_states
@@ -135,7 +135,7 @@ class WholeInverses:
         number, (num_chains, num_nodes) = len(policy), problem.weight.shape
         self.random, self.problem, self.policy = random, problem, policy
         self.moves = num_sweeps * max(len(problem.rows), _FEWEST_MOVES)
-        self.table = np.empty((number, num_chains, num_nodes + 1, row_kernels.table_width(num_nodes)))
+        self.table = np.empty((number, num_chains, num_nodes + 1, tables.table_width(num_nodes)))
         self.place = np.tile(np.arange(num_nodes), (num_chains, 1))
         self.values = np.empty(number)
         self.age = np.zeros(number, int)
@@ -160,7 +160,7 @@ class WholeInverses:
 
     def copy(self, places, parents):
         for part in (self.policy, self.table):
-            row_kernels.copy_particles(places, parents, part.reshape(len(part), -1))
+            tables.copy_particles(places, parents, part.reshape(len(part), -1))
         self.values[places], self.age[places] = self.values[parents], self.age[parents]
 
     def move(self, which, level):
@@ -168,12 +168,12 @@ class WholeInverses:
         self.mover(self.random, which, level, 0.0, self.moves, self.policy, self.table, self.values, self.accepted)
         self.age[which] += 1
         some = which[self.age[which] % _MOVES_OF_VALUES == 0]
-        row_kernels.correct_values(some, self.problem.chains, self.problem.weight, self.policy, self.table, self.values)
+        tables.correct_values(some, self.problem.chains, self.problem.weight, self.policy, self.table, self.values)
         self.proposed += self.moves * len(which)
 
     def _refresh(self, which):
         if len(which):
-            row_kernels.value_particles(
+            tables.value_particles(
                 which, self.problem.chains, self.problem.weight, self.policy, self.table, self.values
             )
             self.age[which] = 0
@@ -230,7 +230,7 @@ class Patches:
         parts = [system.block(self.policy[n], block) for system in self.systems]
         width, height = max(len(part.own) for part in parts), max(len(part.seen) for part in parts)
         row_place, column_place = np.zeros((2, num_chains, num_nodes), int)
-        table = np.zeros((1, num_chains, height + 1, row_kernels.table_width(width)))
+        table = np.zeros((1, num_chains, height + 1, tables.table_width(width)))
         for c, part in enumerate(parts):
             seen, own = len(part.seen), len(part.own)
             row_place[c, part.seen], column_place[c, part.own] = np.arange(seen), np.arange(own)
