@@ -400,3 +400,19 @@ def test_help_imports_nothing_heavy(arguments):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Usage" in done.stdout
+
+
+def test_the_demo_comes_to_its_fit(monkeypatch, capsys, tmp_path):
+    """`make demo` runs all of it; here it is stopped where the work begins."""
+    import utiliscope.inference
+    from utiliscope.cli import main
+
+    def stopped(behaviour, world, *, candidates, **settings):
+        assert "reach(G)" in candidates.names and behaviour.num_decisions
+        raise us.InputError("it has begun")
+
+    monkeypatch.setattr(utiliscope.inference, "fit", stopped)
+    monkeypatch.setattr("sys.argv", ["utiliscope", "demo", "--out", str(tmp_path / "demo")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2 and "it has begun" in capsys.readouterr().err
