@@ -13,6 +13,7 @@ import utiliscope.memoryless_kernels
 import utiliscope.node_systems
 import utiliscope.residues
 import utiliscope.row_kernels
+import utiliscope.splitting
 import utiliscope.tables  # noqa: F401 - compiled code takes no wrappers
 
 hook = install_import_hook("utiliscope", "beartype.beartype")

@@ -10,12 +10,14 @@ import numpy as np
 from numba import njit
 
 from .row_kernels import DETERMINISTIC, log_spread
+from .splitting import Moves, bound, climb
+from .tables import table_width
 
 _TINY = 1e-300
 
 
-def mover(problem, rows, row_place, column_place):
-    """As `row_kernels.mover`, where J is 1; with stochastic rows, where C is 1 as well.
+def moves(problem, rows, row_place, column_place) -> Moves:
+    """As `row_kernels.moves`, where J is 1; with stochastic rows, where C is 1 as well.
 
     O(C A K) a proposal, O(C M W) an accepted one.
     """
@@ -30,193 +32,189 @@ def mover(problem, rows, row_place, column_place):
     ways = np.where(goes, row_place[chain[..., None], onward[:, rows, 0]], 0).astype(np.uint64)
     # What leads nowhere has no chance.
     chances = np.where(goes[:, :, None], chance[:, rows], 0.0)
-    tables = [
-        np.ascontiguousarray(np.moveaxis(part, 0, 1)) for part in (there, column, ways, chances, paid[:, rows, 0])
-    ]
-    rules = [np.ascontiguousarray(part[rows]) for part in (actions, number)]
-    room = np.empty((2, num_chains, num_actions))
+    by_rows = [np.ascontiguousarray(np.moveaxis(one, 0, 1)) for one in (there, column, ways, chances, paid[:, rows, 0])]
+    parts = (rows, *(np.ascontiguousarray(one[rows]) for one in (actions, number)), *by_rows)
+    gains, loops = np.empty((2, num_chains, num_actions))
     worth, new = np.empty((2, num_actions))
-
-    def move(random, which, level, warmth, moves, policy, table, values, accepted):
-        line = np.empty(table.shape[3])
-        if problem.kind == DETERMINISTIC:
-            _move_actions(
-                random, which, level, warmth, moves, rows, *rules, *tables, *room, worth, line, policy, table, values,
-                accepted,
-            )  # fmt: skip
-        else:
-            _move_shares(
-                random, which, level, warmth, moves, problem.concentration, rows, *rules, *tables, *room, worth, new,
-                line, policy, table, values, accepted,
-            )  # fmt: skip
-
-    return move
+    room = (gains, loops, worth, new, np.empty(table_width(column_place.max() + 1)))
+    if problem.kind == DETERMINISTIC:
+        return bound(_move_actions, _climb_by_actions, parts, room)
+    return bound(_move_shares, _climb_by_shares, (problem.concentration, *parts), room)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _move_actions(
-    random, which, level, warmth, moves, rows, actions, number, there, column, ways, chance, paid, gains, loops, worth,
-    line, policy, table, values, accepted,
-):  # fmt: skip
+def _climb_by_actions(random, ends, record, num_moves, order, age, chains, weight, particles, parts, room):
+    return climb(_move_actions, random, ends, record, num_moves, order, age, chains, weight, particles, parts, room)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _climb_by_shares(random, ends, record, num_moves, order, age, chains, weight, particles, parts, room):
+    return climb(_move_shares, random, ends, record, num_moves, order, age, chains, weight, particles, parts, room)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _move_actions(random, n, level, warmth, num_moves, particles, parts, room):
     """Of each row another action at random, among those above the level.
 
-    there, column `[R, C]`: whether the state of a row has a node, and its column. ways `[R, C, K]` rows of its
-    successors. chance `[R, C, A, K]` of them, times the discount. paid `[R, C, A]`. The rest is room to work in.
+    parts: rows `[R]` and their actions `[R, A]` and number of them `[R]`; there, column `[R, C]`: whether the state of
+    a row has a node, and its column; ways `[R, C, K]` rows of its successors; chance `[R, C, A, K]` of them, times the
+    discount; paid `[R, C, A]`. room: arrays to work in.
     """
+    policy, table, values, accepted = particles
+    rows, actions, number, there, column, ways, chance, paid = parts
+    gains, loops, worth, _, line = room
     num_rows, num_chains, num_actions, width = chance.shape
     height, last = table.shape[2] - 1, table.shape[3] - 1
-    for n in which:
-        value, r = values[n], int(random.random() * num_rows)
-        for _ in range(moves):
-            r = r + 1 if r + 1 < num_rows else 0
-            s = rows[r]
-            now = 0
-            for a in range(num_actions):
-                worth[a] = value
-                if policy[n, s, a] == 1.0:
-                    now = a
-            for c in range(num_chains):
-                if not there[r, c]:
-                    continue
-                own = column[r, c]
-                for a in range(num_actions):
-                    gain, loop = paid[r, c, a], 0.0
-                    for k in range(width):
-                        p, t = chance[r, c, a, k], ways[r, c, k]
-                        gain += p * table[n, c, t, last]
-                        loop += p * table[n, c, t, own]
-                    gains[c, a], loops[c, a] = gain, loop
-                here, gained, once = table[n, c, height, own], gains[c, now], 1 + loops[c, now]
-                for a in range(num_actions):
-                    worth[a] += here * (gains[c, a] - gained) / (once - loops[c, a])
-            lowest = level
-            if warmth > 0.0:
-                lowest = max(level, value + warmth * math.log(1 - random.random()))
-            # The one that stays counts as well, or the move would not be reversible.
-            alternatives, chosen = 1, now
-            for i in range(number[r]):
-                a = actions[r, i]
-                if a != now and worth[a] > lowest:
-                    alternatives += 1
-                    if random.random() * alternatives < 1.0:
-                        chosen = a
-            if chosen == now:
+    value, r = values[n], int(random.random() * num_rows)
+    for _ in range(num_moves):
+        r = r + 1 if r + 1 < num_rows else 0
+        s = rows[r]
+        now = 0
+        for a in range(num_actions):
+            worth[a] = value
+            if policy[n, s, a] == 1.0:
+                now = a
+        for c in range(num_chains):
+            if not there[r, c]:
                 continue
-            accepted[0] += 1
-            value = worth[chosen]
-            for c in range(num_chains):
-                if not there[r, c]:
-                    continue
-                own, once = column[r, c], 1 - loops[c, chosen] + loops[c, now]
-                for j in range(last):
-                    line[j] = 0.0
-                line[last] = (paid[r, c, chosen] - paid[r, c, now]) / once
+            own = column[r, c]
+            for a in range(num_actions):
+                gain, loop = paid[r, c, a], 0.0
                 for k in range(width):
-                    step = (chance[r, c, chosen, k] - chance[r, c, now, k]) / once
-                    if step != 0.0:
-                        t = ways[r, c, k]
-                        for j in range(last + 1):
-                            line[j] += step * table[n, c, t, j]
-                for t in range(height + 1):
-                    scale = table[n, c, t, own]
-                    if scale != 0.0:
-                        for j in range(last + 1):
-                            table[n, c, t, j] += scale * line[j]
-            policy[n, s, now] = 0.0
-            policy[n, s, chosen] = 1.0
-        values[n] = value
+                    p, t = chance[r, c, a, k], ways[r, c, k]
+                    gain += p * table[n, c, t, last]
+                    loop += p * table[n, c, t, own]
+                gains[c, a], loops[c, a] = gain, loop
+            here, gained, once = table[n, c, height, own], gains[c, now], 1 + loops[c, now]
+            for a in range(num_actions):
+                worth[a] += here * (gains[c, a] - gained) / (once - loops[c, a])
+        lowest = level
+        if warmth > 0.0:
+            lowest = max(level, value + warmth * math.log(1 - random.random()))
+        # The one that stays counts as well, or the move would not be reversible.
+        alternatives, chosen = 1, now
+        for i in range(number[r]):
+            a = actions[r, i]
+            if a != now and worth[a] > lowest:
+                alternatives += 1
+                if random.random() * alternatives < 1.0:
+                    chosen = a
+        if chosen == now:
+            continue
+        accepted[0] += 1
+        value = worth[chosen]
+        for c in range(num_chains):
+            if not there[r, c]:
+                continue
+            own, once = column[r, c], 1 - loops[c, chosen] + loops[c, now]
+            for j in range(last):
+                line[j] = 0.0
+            line[last] = (paid[r, c, chosen] - paid[r, c, now]) / once
+            for k in range(width):
+                step = (chance[r, c, chosen, k] - chance[r, c, now, k]) / once
+                if step != 0.0:
+                    t = ways[r, c, k]
+                    for j in range(last + 1):
+                        line[j] += step * table[n, c, t, j]
+            for t in range(height + 1):
+                scale = table[n, c, t, own]
+                if scale != 0.0:
+                    for j in range(last + 1):
+                        table[n, c, t, j] += scale * line[j]
+        policy[n, s, now] = 0.0
+        policy[n, s, chosen] = 1.0
+    values[n] = value
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _move_shares(
-    random, which, level, warmth, moves, concentration, rows, actions, number, there, column, ways, chance, paid, gains,
-    loops, worth, new, line, policy, table, values, accepted,
-):  # fmt: skip
+def _move_shares(random, n, level, warmth, num_moves, particles, parts, room):
     """The shares of each row anew, a pair of actions at a time, from their law above the level. Arrays as above.
 
     Given its total, the split of a Dirichlet row between two actions is Beta(c, c). At c = 1 it is even, and drawn at
     once; otherwise its log odds, of density (x (1 - x))^c, are drawn by a slice, which is a symmetric interval.
     """
+    policy, table, values, accepted = particles
+    concentration, rows, actions, number, there, column, ways, chance, paid = parts
+    gains, loops, worth, new, line = room
     num_rows, _, num_actions, width = chance.shape
     height, last = table.shape[2] - 1, table.shape[3] - 1
-    for n in which:
-        value, r = values[n], int(random.random() * num_rows)
-        for _ in range(moves):
-            r = r + 1 if r + 1 < num_rows else 0
-            s, own, within = rows[r], column[r, 0], there[r, 0]
-            lowest = level
-            if warmth > 0.0:
-                lowest = max(level, value + warmth * math.log(1 - random.random()))
-            here = table[n, 0, height, own] if within else 0.0
-            for a in range(num_actions):
-                gain, loop = paid[r, 0, a], 0.0
-                for k in range(width):
-                    p, t = chance[r, 0, a, k], ways[r, 0, k]
-                    gain += p * table[n, 0, t, last]
-                    loop += p * table[n, 0, t, own]
-                gains[0, a], loops[0, a], new[a] = gain, loop, policy[n, s, a]
-                # A row is above the level where the sum of its changes times this stays above -slack.
-                worth[a] = here * gain + (lowest - value) * loop if within else 0.0
-            slack = value - lowest
-            for _ in range(number[r] - 1):
-                i = int(random.random() * number[r])
-                j = int(random.random() * (number[r] - 1))
-                first, second = actions[r, i], actions[r, j + 1 if j >= i else j]
-                before, after = new[first], new[second]
-                total, slope = before + after, worth[first] - worth[second]
-                # What the one and the other have at least.
-                one, other = 0.0, 0.0
-                if slope > 0.0:
-                    one = max(before - slack / slope, 0.0)
-                elif slope < 0.0:
-                    other = max(after + slack / slope, 0.0)
-                share = random.random()
-                if concentration == 1.0:
-                    left = total - one - other
-                    new[first], new[second] = one + share * left, other + (1 - share) * left
-                else:
-                    now = math.log(max(before, _TINY)) - math.log(max(after, _TINY))
-                    spread = log_spread(now) + math.log(1 - random.random()) / concentration
-                    # x (1 - x) = exp(spread) at the ends, with x the smaller share.
-                    top = math.exp(spread)
-                    small = 2 * top / (1 + math.sqrt(max(1 - 4 * top, 0.0)))
-                    high = 2 * math.log1p(-small) - spread
-                    low = -high
-                    if one > 0.0:
-                        low = max(low, math.log(one) - math.log(max(total - one, _TINY)))
-                    if other > 0.0:
-                        high = min(high, math.log(max(total - other, _TINY)) - math.log(other))
-                    odds = low + (high - low) * share
-                    new[first], new[second] = total / (1 + math.exp(-odds)), total / (1 + math.exp(odds))
-                slack += (new[first] - before) * slope
-            gain, loop, pays = 0.0, 0.0, 0.0
-            for a in range(num_actions):
-                change = new[a] - policy[n, s, a]
-                gain += change * gains[0, a]
-                loop += change * loops[0, a]
-                pays += change * paid[r, 0, a]
-            found = value + here * gain / (1 - loop) if within else value
-            # The bounds of a share are rounded.
-            if not found > lowest:
-                continue
-            accepted[0] += 1
-            value = found
-            if within:
-                for j in range(last):
-                    line[j] = 0.0
-                line[last] = pays / (1 - loop)
-                for k in range(width):
-                    step = 0.0
-                    for a in range(num_actions):
-                        step += (new[a] - policy[n, s, a]) * chance[r, 0, a, k]
-                    step /= 1 - loop
-                    t = ways[r, 0, k]
-                    for j in range(last + 1):
-                        line[j] += step * table[n, 0, t, j]
-                for t in range(height + 1):
-                    scale = table[n, 0, t, own]
-                    for j in range(last + 1):
-                        table[n, 0, t, j] += scale * line[j]
-            for a in range(num_actions):
-                policy[n, s, a] = new[a]
-        values[n] = value
+    value, r = values[n], int(random.random() * num_rows)
+    for _ in range(num_moves):
+        r = r + 1 if r + 1 < num_rows else 0
+        s, own, within = rows[r], column[r, 0], there[r, 0]
+        lowest = level
+        if warmth > 0.0:
+            lowest = max(level, value + warmth * math.log(1 - random.random()))
+        here = table[n, 0, height, own] if within else 0.0
+        for a in range(num_actions):
+            gain, loop = paid[r, 0, a], 0.0
+            for k in range(width):
+                p, t = chance[r, 0, a, k], ways[r, 0, k]
+                gain += p * table[n, 0, t, last]
+                loop += p * table[n, 0, t, own]
+            gains[0, a], loops[0, a], new[a] = gain, loop, policy[n, s, a]
+            # A row is above the level where the sum of its changes times this stays above -slack.
+            worth[a] = here * gain + (lowest - value) * loop if within else 0.0
+        slack = value - lowest
+        for _ in range(number[r] - 1):
+            i = int(random.random() * number[r])
+            j = int(random.random() * (number[r] - 1))
+            first, second = actions[r, i], actions[r, j + 1 if j >= i else j]
+            before, after = new[first], new[second]
+            total, slope = before + after, worth[first] - worth[second]
+            # What the one and the other have at least.
+            one, other = 0.0, 0.0
+            if slope > 0.0:
+                one = max(before - slack / slope, 0.0)
+            elif slope < 0.0:
+                other = max(after + slack / slope, 0.0)
+            share = random.random()
+            if concentration == 1.0:
+                left = total - one - other
+                new[first], new[second] = one + share * left, other + (1 - share) * left
+            else:
+                now = math.log(max(before, _TINY)) - math.log(max(after, _TINY))
+                spread = log_spread(now) + math.log(1 - random.random()) / concentration
+                # x (1 - x) = exp(spread) at the ends, with x the smaller share.
+                top = math.exp(spread)
+                small = 2 * top / (1 + math.sqrt(max(1 - 4 * top, 0.0)))
+                high = 2 * math.log1p(-small) - spread
+                low = -high
+                if one > 0.0:
+                    low = max(low, math.log(one) - math.log(max(total - one, _TINY)))
+                if other > 0.0:
+                    high = min(high, math.log(max(total - other, _TINY)) - math.log(other))
+                odds = low + (high - low) * share
+                new[first], new[second] = total / (1 + math.exp(-odds)), total / (1 + math.exp(odds))
+            slack += (new[first] - before) * slope
+        gain, loop, pays = 0.0, 0.0, 0.0
+        for a in range(num_actions):
+            change = new[a] - policy[n, s, a]
+            gain += change * gains[0, a]
+            loop += change * loops[0, a]
+            pays += change * paid[r, 0, a]
+        found = value + here * gain / (1 - loop) if within else value
+        # The bounds of a share are rounded.
+        if not found > lowest:
+            continue
+        accepted[0] += 1
+        value = found
+        if within:
+            for j in range(last):
+                line[j] = 0.0
+            line[last] = pays / (1 - loop)
+            for k in range(width):
+                step = 0.0
+                for a in range(num_actions):
+                    step += (new[a] - policy[n, s, a]) * chance[r, 0, a, k]
+                step /= 1 - loop
+                t = ways[r, 0, k]
+                for j in range(last + 1):
+                    line[j] += step * table[n, 0, t, j]
+            for t in range(height + 1):
+                scale = table[n, 0, t, own]
+                for j in range(last + 1):
+                    table[n, 0, t, j] += scale * line[j]
+        for a in range(num_actions):
+            policy[n, s, a] = new[a]
+    values[n] = value

@@ -15,76 +15,68 @@ import math
 import numpy as np
 from numba import njit
 
+from .splitting import Moves, bound, climb
+from .tables import table_width
+
 DETERMINISTIC, DIRICHLET = 0, 1
 
 _TINY = 1e-300
 _MOST_SHRINKS = 60
 
 
-def mover(problem, rows, row_place, column_place):
-    """What moves particles by changes of `rows`, in place: a function of (random, which, level, warmth, moves, policy,
-    table, values, accepted).
+def moves(problem, rows, row_place, column_place) -> Moves:
+    """What moves particles by changes of `rows`.
 
-    row_place, column_place: `[C, n]` where a node stands in the rows and columns of `table` `[N, C, M + 1, W]`.
-    Each particle in `which` gets `moves` changes, of the rows in turn. policy `[N, S, A]`, values `[N]`; accepted:
-    `[1]` a counter.
-    What stays invariant is the prior cut off at `level`, weighted by exp(value / warmth) where `warmth` > 0: then each
-    change has a level of its own, an exponential variate below the present value (a slice of that weight).
+    row_place, column_place: `[C, n]` where a node stands in the rows and columns of the table `[N, C, M + 1, W]`.
     """
-
-    def move(random, which, level, warmth, moves, policy, table, values, accepted):
-        _move_particles(
-            random, which, level, warmth, moves, problem.kind, problem.concentration, rows, problem.rules,
-            problem.chains, row_place, column_place, policy, table, values, accepted,
-        )  # fmt: skip
-
-    return move
+    places = _placed(rows, problem.chains, row_place, column_place)
+    room = (*_room(problem.chains, table_width(column_place.max() + 1)), np.empty(problem.chains[3].shape[2]))
+    parts = (problem.kind, problem.concentration, rows, *problem.rules, problem.chains[1], *problem.chains[3:], *places)
+    return bound(_move, _climb, parts, room)
 
 
 @njit(nogil=True, cache=True)
-def _move_particles(
-    random, which, level, warmth, moves, kind, concentration, rows, rules, chains, row_place, column_place,
-    policy, table, values, accepted,
-):  # fmt: skip
-    """See `mover`.
+def _climb(random, ends, record, num_moves, order, age, chains, weight, particles, parts, room):
+    return climb(_move, random, ends, record, num_moves, order, age, chains, weight, particles, parts, room)
 
-    rules: actions `[S, A]` (available ones first), number `[S]` of them.
-    chains: nodes `[C, S, J]` of each state and count `[C, S]` of them, onward `[C, S, J, K]` the node at each successor
-        (-1: the chain ends), chance `[C, S, A, K]` times the discount, paid `[C, S, J, A]`.
+
+@njit(nogil=True, cache=True)
+def _move(random, n, level, warmth, num_moves, particles, parts, room):
+    """Change row after row of particle `n`.
+
+    parts: kind and concentration of the prior; rows; actions `[S, A]` (available ones first), number `[S]` of them; of
+        the chains count `[C, S]` of a state's nodes, chance `[C, S, A, K]` times the discount, paid `[C, S, J, A]`;
+        columns `[C, S, J]` of the nodes, and ways `[C, S, J, K]` rows of those they lead to (-1: nowhere).
     """
-    actions, number = rules
-    _, count, _, chance, paid = chains
-    columns, ways = _placed(rows, chains, row_place, column_place)
-    gains, loops, here, system, answer, across, heights = _room(chains, table.shape[3])
-    new = np.empty(policy.shape[2])
-    for n in which:
-        # In turn, from any of them: at random, a quarter of them would not have come up in as many moves.
-        r = int(random.random() * len(rows))
-        for _ in range(moves):
-            r = r + 1 if r + 1 < len(rows) else 0
-            s = rows[r]
-            _look(n, s, count, chance, paid, columns, ways, table, gains, loops, here)
-            old = policy[n, s]
-            lowest = level
-            if warmth > 0.0:
-                lowest = max(level, values[n] + warmth * math.log(1 - random.random()))
-            if kind == DETERMINISTIC:
-                value = _another_action(
-                    random, s, old, new, lowest, values[n], count, actions, number, gains, loops, here, system, answer
-                )
-            else:
-                value = _another_share(
-                    random, s, old, new, lowest, values[n], count, actions, number, gains, loops, here, system, answer,
-                    concentration,
-                )  # fmt: skip
-            if math.isnan(value):
-                continue
-            accepted[0] += 1
-            _change(
-                n, s, old, new, count, chance, columns, ways, table, gains, loops, here, system, answer, across, heights
+    policy, table, values, accepted = particles
+    kind, concentration, rows, actions, number, count, chance, paid, columns, ways = parts
+    gains, loops, here, system, answer, across, heights, new = room
+    # In turn, from any of them: at random, a quarter of them would not have come up in as many moves.
+    r = int(random.random() * len(rows))
+    for _ in range(num_moves):
+        r = r + 1 if r + 1 < len(rows) else 0
+        s = rows[r]
+        _look(n, s, count, chance, paid, columns, ways, table, gains, loops, here)
+        old = policy[n, s]
+        lowest = level
+        if warmth > 0.0:
+            lowest = max(level, values[n] + warmth * math.log(1 - random.random()))
+        if kind == DETERMINISTIC:
+            value = _another_action(
+                random, s, old, new, lowest, values[n], count, actions, number, gains, loops, here, system, answer
             )
-            old[:] = new
-            values[n] = value
+        else:
+            value = _another_share(
+                random, s, old, new, lowest, values[n], count, actions, number, gains, loops, here, system, answer,
+                concentration,
+            )  # fmt: skip
+        if math.isnan(value):
+            continue
+        accepted[0] += 1
+        _change(n, s, old, new, count, chance, columns, ways, table, gains, loops, here, system, answer, across, heights)
+        for a in range(len(old)):
+            old[a] = new[a]
+        values[n] = value
 
 
 @njit(nogil=True, cache=True)

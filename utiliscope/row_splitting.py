@@ -8,14 +8,14 @@ from . import memoryless_kernels, row_kernels, tables
 from .chains import chains
 from .node_systems import NodeSystem
 from .policies import Dirichlet, UniformDeterministic, choice_states
+from .splitting import Population
 from .world.model import reachable_states
 from .world.possible import weighted_worlds
 from .world.transition import links
 
 _PATCH = 128
-_MOVES_OF_AN_INVERSE = 64  # before it is made afresh
-_MOVES_OF_VALUES = 2  # before these are
 _FEWEST_MOVES = 24
+_MOST_AGED = 64  # rounds of moves after which an inverse is made afresh
 _PASSES = 5
 
 
@@ -125,7 +125,7 @@ def joint_links(worlds):
     return successors, chances
 
 
-class WholeInverses:
+class WholeInverses(Population):
     """Particles with the inverses that value them, in tables `[N, C, n + 1, W]`; made afresh from time to time.
 
     O(K) a proposal, O(n^2) an accepted move, O(n^3) now and then. Memory: N C n^2 numbers.
@@ -133,15 +133,19 @@ class WholeInverses:
 
     def __init__(self, random, problem, policy, num_sweeps):
         number, (num_chains, num_nodes) = len(policy), problem.weight.shape
-        self.random, self.problem, self.policy = random, problem, policy
-        self.moves = num_sweeps * max(len(problem.rows), _FEWEST_MOVES)
-        self.table = np.empty((number, num_chains, num_nodes + 1, tables.table_width(num_nodes)))
+        self.random, self.problem = random, problem
+        self.num_moves, self.proposed = num_sweeps * max(len(problem.rows), _FEWEST_MOVES), 0
         self.place = np.tile(np.arange(num_nodes), (num_chains, 1))
-        self.values = np.empty(number)
-        self.age = np.zeros(number, int)
-        self.proposed, self.accepted = 0, np.zeros(1, np.int64)
-        self.mover = kernels(problem).mover(problem, problem.rows, self.place, self.place)
-        self._refresh(np.arange(number))
+        self.moves = kernels(problem).moves(problem, problem.rows, self.place, self.place)
+        table = np.empty((number, num_chains, num_nodes + 1, tables.table_width(num_nodes)))
+        self.particles = tables.Particles(policy, table, np.empty(number), np.zeros(1, np.int64))
+        self.policy, self.table, self.values, self.accepted = self.particles
+        self.age, self.order = np.zeros(number, int), np.arange(number)
+        tables.value_particles(self.order, *self._valued)
+
+    @property
+    def _valued(self):
+        return self.problem.chains, self.problem.weight, self.particles
 
     @property
     def inverse(self):
@@ -159,24 +163,27 @@ class WholeInverses:
         return self.table[:, :, -1, : self.problem.num_nodes]
 
     def copy(self, places, parents):
-        for part in (self.policy, self.table):
-            tables.copy_particles(places, parents, part.reshape(len(part), -1))
-        self.values[places], self.age[places] = self.values[parents], self.age[parents]
+        for place, parent in zip(places, parents, strict=True):
+            tables.copy_particle(place, parent, self.age, self.particles)
 
     def move(self, which, level):
-        self._refresh(which[self.age[which] >= _MOVES_OF_AN_INVERSE])
-        self.mover(self.random, which, level, 0.0, self.moves, self.policy, self.table, self.values, self.accepted)
+        self.proposed += self.num_moves * len(which)
+        self.moves.move(self.random, which, level, 0.0, self.num_moves, self.particles)
         self.age[which] += 1
-        some = which[self.age[which] % _MOVES_OF_VALUES == 0]
-        tables.correct_values(some, self.problem.chains, self.problem.weight, self.policy, self.table, self.values)
-        self.proposed += self.moves * len(which)
+        for n in which[self.age[which] % tables.MOVES_OF_A_VALUE == 0]:
+            tables.correct_value(n, *self._valued)
 
-    def _refresh(self, which):
-        if len(which):
-            tables.value_particles(
-                which, self.problem.chains, self.problem.weight, self.policy, self.table, self.values
-            )
-            self.age[which] = 0
+    def climb(self, random, ends, record):
+        """The same, compiled as a whole: threads do not wait for one another's interpreter."""
+        self.refresh()
+        levels, done = self.moves.climb(random, ends, record, self.num_moves, self.order, self.age, *self._valued)
+        self.proposed += self.num_moves * int(record.dead[: levels - done].sum())
+        return levels, done
+
+    def refresh(self):
+        old = np.flatnonzero(self.age >= _MOST_AGED)
+        tables.value_particles(old, *self._valued)
+        self.age[old] = 0
 
 
 def kernels(problem):
@@ -237,9 +244,6 @@ class Patches:
             table[0, c, :seen, :own], table[0, c, :seen, -1] = part.inverse, part.ahead
             table[0, c, -1, :own] = part.visits
         self.values[n] = sum(part.value for part in parts)
-        one = slice(n, n + 1)
-        move = kernels(self.problem).mover(self.problem, block, row_place, column_place)
-        move(
-            self.random[n], np.zeros(1, int), -np.inf, warmth, self.passes * len(block), self.policy[one], table,
-            self.values[one], self.accepted,
-        )  # fmt: skip
+        one = tables.Particles(self.policy[n : n + 1], table, self.values[n : n + 1], self.accepted)
+        moves = kernels(self.problem).moves(self.problem, block, row_place, column_place)
+        moves.move(self.random[n], [0], -np.inf, warmth, self.passes * len(block), one)

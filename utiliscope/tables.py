@@ -1,6 +1,23 @@
-"""Tables of particles, compiled: made afresh, corrected and copied. What stands in them: `row_kernels`."""
+"""Tables of particles, compiled: copied, corrected and made afresh. What stands in them: `row_kernels`."""
 
+from typing import NamedTuple
+
+import numpy as np
 from numba import njit
+
+MOVES_OF_A_VALUE = 2  # before it is corrected
+
+# What is compiled into a loop elsewhere is so at each call: calls between compiled functions are compiled twice.
+_INLINE = dict(nogil=True, cache=True, error_model="numpy", inline="always")
+
+
+class Particles(NamedTuple):
+    """policy `[N, S, A]`, table `[N, C, M + 1, W]`, values `[N]`; accepted `[1]`, a counter of moves."""
+
+    policy: np.ndarray
+    table: np.ndarray
+    values: np.ndarray
+    accepted: np.ndarray
 
 
 def table_width(columns):
@@ -9,19 +26,22 @@ def table_width(columns):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def value_particles(which, chains, weight, policy, table, values):
+def value_particles(which, chains, weight, particles):
     """Whole tables of the particles in `which`, afresh, and their values; `weight` `[C, n]` of the first nodes.
 
     Gauss and Jordan's inversion of I - discount P, bordered; diagonally dominant, it needs no pivots. O(n^2 W).
     """
     nodes, count, onward, chance, paid = chains
+    policy, table, values, _ = particles
     num_chains, num_nodes = weight.shape
     last = table.shape[3] - 1
     for n in which:
         values[n] = 0.0
         for c in range(num_chains):
             one = table[n, c]
-            one[:] = 0.0
+            for v in range(num_nodes + 1):
+                for j in range(last + 1):
+                    one[v, j] = 0.0
             for v in range(num_nodes):
                 one[v, v] = 1.0
                 one[num_nodes, v] = -weight[c, v]
@@ -52,38 +72,43 @@ def value_particles(which, chains, weight, policy, table, values):
             values[n] += one[num_nodes, last]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def correct_values(which, chains, weight, policy, table, values):
-    """The values without what rounding has added to their tables, to first order: visits, times what is left of
+@njit(**_INLINE)
+def correct_value(n, chains, weight, particles):
+    """The value without what rounding has added to its table, to first order: visits, times what is left of
     (I - discount P) x = r by the values to come x. O(n A K)."""
     nodes, count, onward, chance, paid = chains
+    policy, table, values, _ = particles
     num_nodes, last = weight.shape[1], table.shape[3] - 1
-    for n in which:
-        total = 0.0
-        for c in range(len(weight)):
-            one = table[n, c]
-            for s in range(count.shape[1]):
-                for i in range(count[c, s]):
-                    v = nodes[c, s, i]
-                    left = -one[v, last]
-                    for a in range(policy.shape[2]):
-                        share = policy[n, s, a]
-                        if share == 0.0:
-                            continue
-                        worth = paid[c, s, i, a]
-                        for k in range(chance.shape[3]):
-                            t = onward[c, s, i, k]
-                            if t >= 0:
-                                worth += chance[c, s, a, k] * one[t, last]
-                        left += share * worth
-                    total += weight[c, v] * one[v, last] + one[num_nodes, v] * left
-        values[n] = total
+    total = 0.0
+    for c in range(len(weight)):
+        one = table[n, c]
+        for s in range(count.shape[1]):
+            for i in range(count[c, s]):
+                v = nodes[c, s, i]
+                left = -one[v, last]
+                for a in range(policy.shape[2]):
+                    share = policy[n, s, a]
+                    if share == 0.0:
+                        continue
+                    worth = paid[c, s, i, a]
+                    for k in range(chance.shape[3]):
+                        t = onward[c, s, i, k]
+                        if t >= 0:
+                            worth += chance[c, s, a, k] * one[t, last]
+                    left += share * worth
+                total += weight[c, v] * one[v, last] + one[num_nodes, v] * left
+    values[n] = total
 
 
-@njit(nogil=True, cache=True)
-def copy_particles(places, parents, numbers):
-    """Copies of the rows `parents` of `numbers` `[N, D]` in `places`, none of which is among them."""
-    for i in range(len(places)):
-        place, parent = places[i], parents[i]
-        for j in range(numbers.shape[1]):
-            numbers[place, j] = numbers[parent, j]
+@njit(**_INLINE)
+def copy_particle(place, parent, age, particles):
+    """A copy of particle `parent` in place of another."""
+    policy, table, values, _ = particles
+    values[place], age[place] = values[parent], age[parent]
+    for s in range(policy.shape[1]):
+        for a in range(policy.shape[2]):
+            policy[place, s, a] = policy[parent, s, a]
+    for c in range(table.shape[1]):
+        for t in range(table.shape[2]):
+            for j in range(table.shape[3]):
+                table[place, c, t, j] = table[parent, c, t, j]
