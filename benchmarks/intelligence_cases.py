@@ -18,6 +18,7 @@ import utiliscope as us
 from utiliscope import curve_engines, row_kernels, row_splitting
 from utiliscope.payoffs import as_payoffs
 from utiliscope.planning import tie_tolerance, value_range
+from utiliscope.splitting import Moves, Population
 
 KEY = jax.random.key(0)
 
@@ -97,7 +98,7 @@ class NormalFeatures(eqx.Module):
         return features @ payoffs.state
 
 
-class FreshSolves:
+class FreshSolves(Population):
     """Particles valued by a dense solve at each proposal: the same splitting without rank-one changes."""
 
     def __init__(self, random, world, payoffs, policy):
@@ -105,7 +106,7 @@ class FreshSolves:
         self.transition, self.payoffs = np.asarray(world.transition), payoffs
         self.initial, self.discount = np.asarray(world.initial), float(world.discount)
         self.moves = max(policy.shape[1], 40)
-        self.values, self.proposed = self._values(policy), 0
+        self.values, self.order, self.proposed = self._values(policy), np.arange(len(policy)), 0
 
     def copy(self, places, parents):
         self.policy[places], self.values[places] = self.policy[parents], self.values[parents]
@@ -140,17 +141,22 @@ def counted():
     levels_of, plain_mover, kernels_of = curve_engines.levels_of, curve_engines.plain_mover, row_splitting.kernels
 
     def kernels(problem):
-        def rows_mover(*tables):
-            move = kernels_of(problem).mover(*tables)
+        def moves(*tables):
+            made = kernels_of(problem).moves(*tables)
             others = problem.rules[0].shape[1] - 1 if problem.kind == row_kernels.DETERMINISTIC else 1
 
-            def counting(random, which, level, warmth, moves, *rest):
-                policies.append(len(which) * moves * others)
-                move(random, which, level, warmth, moves, *rest)
+            def move(random, which, level, warmth, num_moves, particles):
+                policies.append(len(which) * num_moves * others)
+                made.move(random, which, level, warmth, num_moves, particles)
 
-            return counting
+            def climb(random, ends, record, num_moves, *rest):
+                levels, done = made.climb(random, ends, record, num_moves, *rest)
+                policies.append(int(record.dead[: levels - done].sum()) * num_moves * others)
+                return levels, done
 
-        return types.SimpleNamespace(mover=rows_mover)
+            return Moves(move, climb)
+
+        return types.SimpleNamespace(moves=moves)
 
     def mover(*parts, **size):
         made = plain_mover(*parts, **size)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from threadpoolctl import threadpool_limits
+from watched_moves import watched
 
 import utiliscope as us
 from utiliscope import curve_engines, row_splitting
@@ -568,13 +569,8 @@ def test_moves_with_patches_keep_their_blocks_exact(name, prior, monkeypatch):
     monkeypatch.setattr(row_splitting, "_PATCH", 8)
     seen = []
 
-    def watched(_, rows, row_place, column_place):
-        move = moves.mover(problem, rows, row_place, column_place)
-        return lambda *arguments: checked(move, arguments, rows, row_place, column_place)
-
-    def checked(move, arguments, rows, row_place, column_place):
-        move(*arguments)
-        chains, (policy, table, values) = problem.chains, arguments[5:8]
+    def check(rows, row_place, column_place, particles):
+        chains, (policy, table, values, _) = problem.chains, particles
         inverse, ahead, visits = table[:, :, :-1, :-1], table[:, :, :-1, -1], table[:, :, -1, :-1]
         parts = solved(world, payoffs, policy)
         np.testing.assert_allclose(values, sum(part[2] @ part[0] for part in parts), **CLOSE)
@@ -588,15 +584,11 @@ def test_moves_with_patches_keep_their_blocks_exact(name, prior, monkeypatch):
             np.testing.assert_allclose(block, part[4][:, towards][..., own], **CLOSE)
         seen.append(rows)
 
-    class Watched:
-        mover = staticmethod(watched)
-
     random = np.random.default_rng(1)
     problem = row_problem(world, payoffs, prior)
-    moves = row_splitting.kernels(problem)
     population = Patches(random, problem, draw_rows(random, prior, np.asarray(world.available), 3), 2)
     assert_solved(world, payoffs, population, inverses=False)
-    monkeypatch.setattr(row_splitting, "kernels", lambda problem: Watched)
+    monkeypatch.setattr(row_splitting, "kernels", watched(row_splitting.kernels, problem, check))
     for warmth, n in itertools.product((1.0, 0.01), range(3)):
         seen.clear()
         population.sweep(n, warmth)

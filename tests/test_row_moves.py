@@ -5,13 +5,15 @@ import itertools
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
+from watched_moves import watched
 
 import utiliscope as us
-from utiliscope import memoryless_kernels, row_kernels, row_splitting
+from utiliscope import memoryless_kernels, row_kernels, row_splitting, splitting
 from utiliscope.chains import memoryless_chains as chains
 from utiliscope.payoffs import as_payoffs
 from utiliscope.planning import tie_tolerance, value_range
 from utiliscope.row_splitting import Patches, WholeInverses, draw_rows, row_problem
+from utiliscope.splitting import Population, split
 from utiliscope.world.possible import weighted_worlds
 from utiliscope.world.transition import SparseTransition
 
@@ -151,13 +153,8 @@ def test_moves_with_patches_keep_their_blocks_exact(name, prior, monkeypatch):
     monkeypatch.setattr(row_splitting, "_PATCH", 3)
     seen = []
 
-    def watched(_, rows, row_place, column_place):
-        move = moves.mover(problem, rows, row_place, column_place)
-        return lambda *arguments: checked(move, arguments, rows, row_place, column_place)
-
-    def checked(move, arguments, rows, row_place, column_place):
-        move(*arguments)
-        policy, table, values = arguments[5:8]
+    def check(rows, row_place, column_place, particles):
+        policy, table, values, _ = particles
         inverse, ahead, visits = table[:, :, :-1, :-1], table[:, :, :-1, -1], table[:, :, -1, :-1]
         value, *parts = fresh(world, payoffs, policy)
         np.testing.assert_allclose(values, value, **CLOSE)
@@ -175,15 +172,10 @@ def test_moves_with_patches_keep_their_blocks_exact(name, prior, monkeypatch):
         seen.append(rows)
 
     follow = following(world, payoffs)
-
-    class Watched:
-        mover = staticmethod(watched)
-
     random = np.random.default_rng(1)
     problem = row_problem(world, payoffs, prior)
-    moves = row_splitting.kernels(problem)
     population = Patches(random, problem, draw_rows(random, prior, np.asarray(world.available), 4), 2)
-    monkeypatch.setattr(row_splitting, "kernels", lambda problem: Watched)
+    monkeypatch.setattr(row_splitting, "kernels", watched(row_splitting.kernels, problem, check))
     for warmth in (1.0, 0.01):
         for n in range(4):
             seen.clear()
@@ -202,11 +194,52 @@ def test_values_do_not_drift_from_ties(seed):
     population = WholeInverses(
         random, row_problem(world, payoffs, DETERMINISTIC), draw_rows(random, DETERMINISTIC, world.available, 12), 1
     )
-    for _ in range(row_splitting._MOVES_OF_AN_INVERSE):
+    # A particle may move at every level before its age is looked at.
+    most = row_splitting._MOST_AGED + splitting._LEVELS_AT_ONCE
+    for _ in range(most):
         population.move(np.arange(12), -np.inf)
-    assert (population.age == row_splitting._MOVES_OF_AN_INVERSE).all()
+    assert (population.age == most).all()
     drift = np.abs(population.values - fresh(world, payoffs, population.policy)[0]).max()
     assert drift < 0.01 * tie_tolerance(world, payoffs, *value_range(world, payoffs))
+
+
+class LevelByLevel(WholeInverses):
+    climb = Population.climb
+
+
+@pytest.mark.parametrize("prior", [DETERMINISTIC, us.Dirichlet(0.3), us.Dirichlet(1.0)])
+@pytest.mark.parametrize("name", ["one chain", "three chains"])
+def test_climbing_in_one_go_is_that_level_by_level(name, prior):
+    payoffs, runs = CHAINS[name], []
+    best = value_range(WORLD, payoffs)[1]
+    ends = dict(tolerance=1e-9, best=best, reach=0.99, stop_at=np.inf, max_bits=100)
+    for kind in (WholeInverses, LevelByLevel):
+        random = np.random.default_rng(3)
+        problem = row_problem(WORLD, payoffs, prior)
+        population = kind(random, problem, draw_rows(random, prior, np.asarray(WORLD.available), 64), 1)
+        runs.append((population, split(population, random, **ends)))
+    (one, run), (other, steps) = runs
+    assert run.survivors == steps.survivors and len(run.survivors) > 3
+    assert one.proposed == other.proposed and one.accepted == other.accepted
+    for killed, dead in zip(run.killed, steps.killed, strict=True):
+        np.testing.assert_array_equal(killed, dead)
+    np.testing.assert_array_equal(one.policy, other.policy)
+
+
+def test_old_inverses_are_made_afresh():
+    world, payoffs = grid(5, 0.9)
+    random = np.random.default_rng(3)
+    drawn = draw_rows(random, DETERMINISTIC, np.asarray(world.available), 8)
+    population = WholeInverses(random, row_problem(world, payoffs, DETERMINISTIC), drawn, 1)
+    ages = (row_splitting._MOST_AGED, row_splitting._MOST_AGED - 1)
+    for n, age in enumerate(ages):
+        population.age[n] = age
+        population.table[n] *= 1.001
+    population.refresh()
+    assert population.age[:2].tolist() == [0, ages[1]]
+    inverse = fresh(world, payoffs, population.policy)[3][:, 0]
+    np.testing.assert_allclose(population.inverse[0, 0], inverse[0], **CLOSE)
+    assert not np.allclose(population.inverse[1, 0], inverse[1])
 
 
 # What moves leave invariant
@@ -242,7 +275,7 @@ def moved(random, policy, prior, law, moves):
     problem = row_problem(WORLD, PAYOFFS, prior)
     all_of = WholeInverses(random, problem, policy.copy(), 1)
     which = np.arange(len(policy))
-    all_of.mover(random, which, level, warmth, moves, all_of.policy, all_of.table, all_of.values, all_of.accepted)
+    all_of.moves.move(random, which, level, warmth, moves, all_of.particles)
     return all_of.policy
 
 
@@ -305,12 +338,9 @@ def test_moves_without_memory_are_those_of_one_memory(name):
         random = np.random.default_rng(11)
         drawn = draw_rows(random, DETERMINISTIC, np.asarray(world.available), 32)
         population = WholeInverses(random, problem, drawn, 1)
-        move = moves.mover(problem, problem.rows, population.place, population.place)
+        move = moves.moves(problem, problem.rows, population.place, population.place).move
         level = np.median(population.values) + 1e-9
-        move(
-            random, np.arange(32), level, 0.1, 50, population.policy, population.table, population.values,
-            population.accepted,
-        )  # fmt: skip
+        move(random, np.arange(32), level, 0.1, 50, population.particles)
         ends.append(population)
     one, other = ends
     assert one.accepted[0] == other.accepted[0] > 20
@@ -362,7 +392,7 @@ def test_the_only_policy_above_a_level_stays():
     population = WholeInverses(random, row_problem(WORLD, PAYOFFS, DETERMINISTIC), best.copy(), 1)
     population.move(np.arange(3), np.sort(values)[-2:].mean())
     np.testing.assert_array_equal(population.policy, best)
-    assert population.accepted[0] == 0 and population.proposed == 3 * population.moves
+    assert population.accepted[0] == 0 and population.proposed == 3 * population.num_moves
 
 
 @pytest.mark.parametrize("concentration", [None, 0.3])

@@ -7,14 +7,15 @@ import pytest
 import scipy.stats
 
 from utiliscope.curves import curve_of_levels
-from utiliscope.splitting import Run, split
+from utiliscope.splitting import Population, Run, split
 
 
-class Ideal:
+class Ideal(Population):
     """Values of which `draw(random, level, number)` gives fresh ones above a level."""
 
     def __init__(self, random, draw, size):
         self.random, self.draw, self.values = random, draw, draw(random, -np.inf, size)
+        self.order = np.arange(size)
 
     def copy(self, places, parents):
         self.values[places] = self.values[parents]

@@ -73,7 +73,9 @@ def _move(random, n, level, warmth, num_moves, particles, parts, room):
         if math.isnan(value):
             continue
         accepted[0] += 1
-        _change(n, s, old, new, count, chance, columns, ways, table, gains, loops, here, system, answer, across, heights)
+        _change(
+            n, s, old, new, count, chance, columns, ways, table, gains, loops, here, system, answer, across, heights
+        )
         for a in range(len(old)):
             old[a] = new[a]
         values[n] = value
