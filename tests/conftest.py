@@ -6,11 +6,16 @@ import tempfile
 # Before the package is imported: its own cache stays out of the user's.
 os.environ["UTILISCOPE_CACHE"] = tempfile.mkdtemp(prefix="utiliscope-tests-")
 os.environ.setdefault("MPLBACKEND", "agg")
+# Programs that are compiled again and again are compiled once, by any worker, command line or notebook.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="utiliscope-compiled-"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 
 from jaxtyping import install_import_hook
 
+import utiliscope.low_rank
 import utiliscope.memoryless_kernels
 import utiliscope.node_systems
+import utiliscope.residue_walks
 import utiliscope.residues
 import utiliscope.row_kernels
 import utiliscope.splitting
@@ -23,9 +28,8 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
-# Programs that are compiled again and again, by `fit` above all, are compiled once.
-jax.config.update("jax_compilation_cache_dir", os.path.join(os.environ["UTILISCOPE_CACHE"], "compiled"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+# Most tests compile more than they compute.
+jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture

@@ -458,6 +458,7 @@ def test_stated_probabilities_are_frequencies():
     assert stated.std() > 0.05  # the recordings do say something
 
 
+@pytest.mark.slow
 def test_the_error_of_a_mean_is_weighed_by_how_rare_values_are():
     """E[h(g)] / Z over xi(V | mean, error) against the integral over g of a Dirichlet bandit: 2^-g = (1 - V)^2."""
     world = us.world_model(np.ones((1, 3, 1)), [1.0], 0.0)

@@ -62,9 +62,8 @@ class _Climber:
         while changed:
             now = self._solved(policy)
             least = _NO_GAIN * (paid + np.abs(now.ahead).max())
-            changed = row_kernels.ascend(
-                least, self.problem.rows, self.problem.rules, self.problem.chains, now.place, policy[None], now.table
-            )
+            parts = row_kernels.arranged(self.problem, self.problem.rows, now.place, now.place)
+            changed = row_kernels.ascend(least, *parts, policy[None], now.table)
         return policy
 
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from .row_kernels import leaders
-from .splitting import Run
+from .splitting import Run, leaders
 from .tempering import Ladder, log_weights
 
 _MAX_KNOTS = 1024

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numba import njit
 
-from .row_kernels import DETERMINISTIC, log_spread
+from .row_kernels import DETERMINISTIC, odds_slice
 from .splitting import Moves, bound, climb
 from .tables import table_width
 
@@ -52,6 +52,19 @@ def _climb_by_shares(random, ends, record, num_moves, order, age, chains, weight
     return climb(_move_shares, random, ends, record, num_moves, order, age, chains, weight, particles, parts, room)
 
 
+@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+def _look(n, r, c, column, ways, chance, paid, table, gains, loops):
+    """Fill in what each action is worth in the state of a row, and how often it leads back there."""
+    last = table.shape[3] - 1
+    for a in range(chance.shape[2]):
+        gain, loop = paid[r, c, a], 0.0
+        for k in range(chance.shape[3]):
+            p, t = chance[r, c, a, k], ways[r, c, k]
+            gain += p * table[n, c, t, last]
+            loop += p * table[n, c, t, column[r, c]]
+        gains[c, a], loops[c, a] = gain, loop
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def _move_actions(random, n, level, warmth, num_moves, particles, parts, room):
     """Of each row another action at random, among those above the level.
@@ -77,15 +90,8 @@ def _move_actions(random, n, level, warmth, num_moves, particles, parts, room):
         for c in range(num_chains):
             if not there[r, c]:
                 continue
-            own = column[r, c]
-            for a in range(num_actions):
-                gain, loop = paid[r, c, a], 0.0
-                for k in range(width):
-                    p, t = chance[r, c, a, k], ways[r, c, k]
-                    gain += p * table[n, c, t, last]
-                    loop += p * table[n, c, t, own]
-                gains[c, a], loops[c, a] = gain, loop
-            here, gained, once = table[n, c, height, own], gains[c, now], 1 + loops[c, now]
+            _look(n, r, c, column, ways, chance, paid, table, gains, loops)
+            here, gained, once = table[n, c, height, column[r, c]], gains[c, now], 1 + loops[c, now]
             for a in range(num_actions):
                 worth[a] += here * (gains[c, a] - gained) / (once - loops[c, a])
         lowest = level
@@ -146,15 +152,11 @@ def _move_shares(random, n, level, warmth, num_moves, particles, parts, room):
         if warmth > 0.0:
             lowest = max(level, value + warmth * math.log(1 - random.random()))
         here = table[n, 0, height, own] if within else 0.0
+        _look(n, r, 0, column, ways, chance, paid, table, gains, loops)
         for a in range(num_actions):
-            gain, loop = paid[r, 0, a], 0.0
-            for k in range(width):
-                p, t = chance[r, 0, a, k], ways[r, 0, k]
-                gain += p * table[n, 0, t, last]
-                loop += p * table[n, 0, t, own]
-            gains[0, a], loops[0, a], new[a] = gain, loop, policy[n, s, a]
+            new[a] = policy[n, s, a]
             # A row is above the level where the sum of its changes times this stays above -slack.
-            worth[a] = here * gain + (lowest - value) * loop if within else 0.0
+            worth[a] = here * gains[0, a] + (lowest - value) * loops[0, a] if within else 0.0
         slack = value - lowest
         for _ in range(number[r] - 1):
             i = int(random.random() * number[r])
@@ -173,12 +175,7 @@ def _move_shares(random, n, level, warmth, num_moves, particles, parts, room):
                 left = total - one - other
                 new[first], new[second] = one + share * left, other + (1 - share) * left
             else:
-                now = math.log(max(before, _TINY)) - math.log(max(after, _TINY))
-                spread = log_spread(now) + math.log(1 - random.random()) / concentration
-                # x (1 - x) = exp(spread) at the ends, with x the smaller share.
-                top = math.exp(spread)
-                small = 2 * top / (1 + math.sqrt(max(1 - 4 * top, 0.0)))
-                high = 2 * math.log1p(-small) - spread
+                _, high = odds_slice(random, before, after, concentration)
                 low = -high
                 if one > 0.0:
                     low = max(low, math.log(one) - math.log(max(total - one, _TINY)))

@@ -187,3 +187,26 @@ def _times(rows, columns, entries, right, size):
         for j in range(right.shape[1]):
             found[rows[e], j] += entries[e] * right[columns[e], j]
     return found
+
+
+@njit(nogil=True, cache=True)
+def patches(order, successors, size):
+    """`[S]` labels of connected patches of up to `size` states, grown in turn from the states in `order`."""
+    num_states, width = successors.shape
+    label = np.full(num_states, -1)
+    queue = np.empty(num_states, np.int64)
+    count = 0
+    for start in order:
+        if label[start] >= 0:
+            continue
+        label[start], queue[0], end, i = count, start, 1, 0
+        while i < end and end < size:
+            for k in range(width):
+                t = successors[queue[i], k]
+                if label[t] < 0 and end < size:
+                    label[t] = count
+                    queue[end] = t
+                    end += 1
+            i += 1
+        count += 1
+    return label

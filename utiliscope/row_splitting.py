@@ -6,7 +6,7 @@ import numpy as np
 
 from . import memoryless_kernels, row_kernels, tables
 from .chains import chains
-from .node_systems import NodeSystem
+from .node_systems import NodeSystem, patches
 from .policies import Dirichlet, UniformDeterministic, choice_states
 from .splitting import Population
 from .world.model import reachable_states
@@ -20,8 +20,12 @@ _PASSES = 5
 
 
 class RowProblem(NamedTuple):
-    """A utility in a world, as arrays: see `row_kernels`.
+    """A utility in a world, as arrays: a sum over `C` chains, whose nodes are pairs of a memory, of J, and a state.
 
+    kind, concentration: of the prior. rows: states with a choice. rules: actions `[S, A]` (available ones first) and
+    number `[S]` of them.
+    chains: nodes `[C, S, J]` of each state and count `[C, S]` of them, onward `[C, S, J, K]` the node at each successor
+        (-1: the chain ends), chance `[C, S, A, K]` times the discount, paid `[C, S, J, A]`.
     successors: `[S, K]` of each state.
     weight: `[C, n]` initial distribution of each chain, times the weight of its world.
     home: `[C, n]` state of each node, -1 where a chain has fewer of them.
@@ -221,7 +225,7 @@ class Patches:
         """Change every row of policy `n` several times, patch by patch, under the prior times exp(value / warmth)."""
         successors = self.problem.successors
         order = self.random[n].permutation(len(successors))
-        label = row_kernels.patches(order, successors, self.size)[self.problem.rows]
+        label = patches(order, successors, self.size)[self.problem.rows]
         rows = self.problem.rows[np.argsort(label, kind="stable")]
         # Small patches go together: a block starts where the rows so far have filled one.
         sizes = np.bincount(label)

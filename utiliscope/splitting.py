@@ -173,3 +173,14 @@ def _sort(values, order, spare):
         width *= 2
     for k in range(size):
         order[k] = one[k]
+
+
+@njit(nogil=True, cache=True)
+def leaders(values, tolerance):
+    """Which of rising values is more than `tolerance` above the last one so marked: a crowd is more than one tie."""
+    marked = np.zeros(len(values), np.bool_)
+    last = -np.inf
+    for i in range(len(values)):
+        if values[i] > last + tolerance:
+            marked[i], last = True, values[i]
+    return marked

@@ -1,4 +1,4 @@
-"""Tables of particles, compiled: copied, corrected and made afresh. What stands in them: `row_kernels`."""
+"""Tables of particles, compiled: copied, corrected and made afresh. What stands in them: `low_rank.py`."""
 
 from typing import NamedTuple
 

@@ -5,6 +5,7 @@ policy, and work under `jit` and `vmap`.
 """
 
 import contextlib
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -54,20 +55,27 @@ def expected_utility(world: World, policy, utility, *, horizon: int | None = Non
     payoffs = as_payoffs(world, utility)
     check_shape(world, policy)
     with full_precision(world, policy, payoffs):
-        if isinstance(world, PossibleWorlds):
-            worlds = on_device(bare(world))
-            return averaged(lambda one: expected_utility(one, policy, payoffs, horizon=horizon), worlds)
-        world, payoffs, policy = on_device(bare(world)), on_device(payoffs), jnp.asarray(policy)
-        horizon = episode_length(world, policy, horizon)
-        visits = occupancy(world, policy, horizon=horizon)
-        value = payoffs.state @ visits.state
-        if payoffs.action is not None:
-            value = value + jnp.sum(payoffs.action * visits.action, axis=(-2, -1))
-        if payoffs.targets.shape[0]:
-            value = value + payoffs.reach @ arrival(world, policy, payoffs.targets, horizon=horizon)
-        if payoffs.automata:
-            value = value + payoffs.weight @ remembered(world, policy, payoffs.automata, horizon=horizon)
-        return value
+        return _expected_utility(on_device(bare(world)), jnp.asarray(policy), on_device(payoffs), horizon)
+
+
+# Compiled once for each shape: outside `jit`, a scan would be compiled anew in each call.
+_compiled = partial(jax.jit, static_argnames="horizon")
+
+
+@_compiled
+def _expected_utility(world, policy, payoffs, horizon):
+    if isinstance(world, PossibleWorlds):
+        return averaged(lambda one: _expected_utility(one, policy, payoffs, horizon), world)
+    horizon = episode_length(world, policy, horizon)
+    visits = _occupancy(world, policy, horizon)
+    value = payoffs.state @ visits.state
+    if payoffs.action is not None:
+        value = value + jnp.sum(payoffs.action * visits.action, axis=(-2, -1))
+    if payoffs.targets.shape[0]:
+        value = value + payoffs.reach @ _arrival(world, policy, payoffs.targets, horizon)
+    if payoffs.automata:
+        value = value + payoffs.weight @ _remembered(world, policy, payoffs.automata, horizon)
+    return value
 
 
 def occupancy(world: World, policy, *, horizon: int | None = None) -> Occupancy:
@@ -75,9 +83,13 @@ def occupancy(world: World, policy, *, horizon: int | None = None) -> Occupancy:
 
     Without a horizon the visits sum to 1 / (1 - discount). Of `PossibleWorlds` the weighted mean.
     """
+    return _occupancy(on_device(bare(world)), jnp.asarray(policy), horizon)
+
+
+@_compiled
+def _occupancy(world, policy, horizon):
     if isinstance(world, PossibleWorlds):
-        return averaged(lambda one: occupancy(one, policy, horizon=horizon), on_device(bare(world)))
-    world, policy = on_device(bare(world)), jnp.asarray(policy)
+        return averaged(lambda one: _occupancy(one, policy, horizon), world)
     horizon = episode_length(world, policy, horizon)
     if horizon is None and isinstance(world.transition, SparseTransition):
         visits = _sparse_visits(world, policy)
@@ -106,9 +118,13 @@ def arrival(world: World, policy, targets, *, horizon: int | None = None):
     Read as a chance: of reaching the set before an end that comes with probability 1 - discount at every step. Of
     `PossibleWorlds` the weighted mean.
     """
+    return _arrival(on_device(bare(world)), jnp.asarray(policy), jnp.asarray(on_device(targets)), horizon)
+
+
+@_compiled
+def _arrival(world, policy, targets, horizon):
     if isinstance(world, PossibleWorlds):
-        return averaged(lambda one: arrival(one, policy, targets, horizon=horizon), on_device(bare(world)))
-    world, policy, targets = on_device(bare(world)), jnp.asarray(policy), on_device(targets)
+        return averaged(lambda one: _arrival(one, policy, targets, horizon), world)
     horizon = episode_length(world, policy, horizon)
     if horizon is None and isinstance(world.transition, SparseTransition):
         return _sparse_arrival(world, policy, targets)
@@ -119,7 +135,7 @@ def arrival(world: World, policy, targets, *, horizon: int | None = None):
             system = jnp.eye(world.num_states) - jnp.where(target[:, None], 0.0, step)
             return world.initial @ jnp.linalg.solve(system, target.astype(step.dtype))
 
-        return jax.vmap(solve)(jnp.asarray(targets))
+        return jax.vmap(solve)(targets)
 
     def advance(carry, row):
         absent, weight, total = carry
@@ -141,9 +157,13 @@ def remembered(world: World, policy, automata, *, horizon: int | None = None):
     Each is a chain over pairs of memory and state: a solve with `[M S, M S]` numbers where these are few, else an
     iterative one of a few dozen numbers for each pair.
     """
+    return _remembered(on_device(bare(world)), jnp.asarray(policy), on_device(tuple(automata)), horizon)
+
+
+@_compiled
+def _remembered(world, policy, automata, horizon):
     if isinstance(world, PossibleWorlds):
-        return averaged(lambda one: remembered(one, policy, automata, horizon=horizon), on_device(bare(world)))
-    world, policy, automata = on_device(bare(world)), jnp.asarray(policy), on_device(tuple(automata))
+        return averaged(lambda one: _remembered(one, policy, automata, horizon), world)
     horizon = episode_length(world, policy, horizon)
     # Those of one size go together.
     sizes = [machine.num_memories for machine in automata]
@@ -160,7 +180,6 @@ def remembered(world: World, policy, automata, *, horizon: int | None = None):
     return jnp.stack([parts[d] for d in range(len(sizes))])
 
 
-@jax.jit
 def _remembered_for_ever(world, policy, step, pay):
     """`[D]` for automata of one size, `[D, M, S]`."""
     _, size, num_states = step.shape
@@ -210,14 +229,12 @@ def _remembered_in_time(world, rows, step, pay):
     return total + weight * (present * pay).sum((1, 2))
 
 
-@jax.jit
 def _sparse_visits(world, policy):
-    """`[S]` discounted visits without a horizon; compiled, as it would otherwise be so anew in each call."""
+    """`[S]` discounted visits without a horizon."""
     chain = under(world.transition, policy)
     return forward_solution(lambda visits: world.discount * push(chain, visits[:, None]), world.initial)
 
 
-@jax.jit
 def _sparse_arrival(world, policy, targets):
     """`[C]` expected discount to arrival without a horizon."""
     chain = under(world.transition, policy)

@@ -9,18 +9,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from utiliscope.residues import (
-    PRIME,
-    WALKS,
-    automaton_values,
-    canonical,
-    gathered,
-    normalised,
-    projected,
-    quotients,
-    shared,
-    visits,
-)
+from utiliscope.residue_walks import automaton_values, visits
+from utiliscope.residues import PRIME, WALKS, canonical, gathered, normalised, projected, quotients, shared
 from utiliscope.world.model import reachable_states
 from utiliscope.world.possible import weighted_worlds
 from utiliscope.world.transition import links, moves
