@@ -98,12 +98,10 @@ def probabilities(posterior):
     ].to_numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("law", "simplicity"),
-    [
-        (us.ExponentialLaw(0.8), 1.0),
-        pytest.param(us.DensityLaw(dist.Gamma(3.0, 0.5)), 0.5, marks=pytest.mark.slow),
-    ],
+    [(us.ExponentialLaw(0.8), 1.0), (us.DensityLaw(dist.Gamma(3.0, 0.5)), 0.5)],
     ids=["seed", "bump"],
 )
 def test_policy_reading_against_importance_sampling(law, simplicity):
@@ -332,11 +330,8 @@ def test_one_episode_in_a_world_of_chance_warns():
         achieved_values(behaviour(world, rows), world, stack_payoffs([as_payoffs(world, np.array([0.0, 1.0]))]))
 
 
-@pytest.mark.parametrize(
-    "prior",
-    [us.UniformDeterministic(), pytest.param(us.Dirichlet(1.0), marks=pytest.mark.slow)],
-    ids=["finite", "continuous"],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("prior", [us.UniformDeterministic(), us.Dirichlet(1.0)], ids=["finite", "continuous"])
 def test_luck_beyond_the_best_policy_is_no_more_than_the_best(prior):
     """Achieved values that no policy expects, and quadrature nodes beyond them: bits of the best, never NaN."""
     transition = np.array([[[0.9, 0.1], [0.6, 0.4]], [[0.0, 1.0], [0.0, 1.0]]])

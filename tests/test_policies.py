@@ -217,6 +217,7 @@ def test_transform_in_batches():
     assert np.isfinite(far).all() and np.isfinite(transform._inverse(far)).all()
 
 
+@pytest.mark.slow
 def test_nuts_samples_the_prior():
     prior = us.Dirichlet(0.7)
     mcmc = MCMC(

@@ -271,6 +271,7 @@ def variation(one, other):
     return 0.5 * np.abs(one - other).sum()
 
 
+@pytest.mark.slow
 def test_draws_agree_with_enumeration():
     log_likelihood, values = near(PLAIN, ["time(p)", "-time(q)"], 0.1)
     exact = enumerated(PLAIN, log_likelihood, 17)
@@ -369,6 +370,7 @@ def all_programs(grammar, max_bits):
     return [Program(some) for some, _ in found], np.array([bits for _, bits in found])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::utiliscope.diagnostics.ConvergenceWarning")
 def test_simplicity_weighs_the_length_of_programs():
     log_likelihood, _ = near(PLAIN, ["time(p)", "reach(q) - time(p)"], 0.3)

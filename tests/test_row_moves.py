@@ -395,7 +395,8 @@ def test_the_only_policy_above_a_level_stays():
     assert population.accepted[0] == 0 and population.proposed == 3 * population.num_moves
 
 
-@pytest.mark.parametrize("concentration", [None, pytest.param(0.3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("concentration", [None, 0.3])
 def test_sweeps_of_patches_forget_their_start(concentration, monkeypatch):
     monkeypatch.setattr(row_splitting, "_PATCH", 2)
     random, number = np.random.default_rng(4), 500

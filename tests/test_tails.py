@@ -230,8 +230,9 @@ def movers(world, payoffs, prior, number):
     return fast, plain_mover(world, payoffs, prior, num_particles=number, num_sweeps=2)
 
 
-@pytest.mark.parametrize("prior", [pytest.param(us.UniformDeterministic(), marks=pytest.mark.slow), us.Dirichlet(0.5)])
-@pytest.mark.parametrize("name", ["mixed", pytest.param("with actions", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("prior", [us.UniformDeterministic(), us.Dirichlet(0.5)])
+@pytest.mark.parametrize("name", ["mixed", "with actions"])
 def test_rank_one_moves_keep_exact_values(name, prior):
     world, payoffs = WORLDS[name]
     fast, plain = movers(world, payoffs, prior, 64)
