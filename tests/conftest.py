@@ -13,6 +13,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 from jaxtyping import install_import_hook
 
 import utiliscope.low_rank
+import utiliscope.memory_classes
 import utiliscope.memoryless_kernels
 import utiliscope.node_systems
 import utiliscope.residue_walks

@@ -308,6 +308,43 @@ def number_of_futures(machine):
     return max(len({future(memory, length) for memory in entered} - {future(-1, length)}), 1)
 
 
+def plainly_minimised(machine):
+    """Moore's refinement with dictionaries, and the classes in the order in which they are come upon."""
+    step, pay, end = np.asarray(machine.step), np.asarray(machine.pay), machine.num_memories
+    step = np.concatenate([np.where(step < 0, end, step), np.full((1, step.shape[1]), end)])
+    pay = np.concatenate([pay, np.zeros((1, pay.shape[1]))])
+    group, before = [row.tobytes() for row in pay], 0
+    while len(set(group)) > before:
+        before, seen = len(set(group)), {}
+        rows = [(group[m], *(group[t] for t in step[m])) for m in range(end + 1)]
+        group = [seen.setdefault(row, len(seen)) for row in rows]
+    order, place, queue = [], {group[end]: -1}, [0]
+    while queue:
+        memory = queue.pop(0)
+        if group[memory] not in place:
+            place[group[memory]] = len(order)
+            order.append(memory)
+            queue.extend(np.unique(step[memory]).tolist())
+    return np.array([[place[group[t]] for t in step[m]] for m in order], int).reshape(-1, step.shape[1]), pay[order]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_minimised_is_what_dictionaries_find(seed):
+    rng = np.random.default_rng(seed)
+    size, num_states = int(rng.integers(1, 40)), int(rng.integers(1, 5))
+    machine = random_machine(rng, size, num_states, amounts=2)
+    if seed % 2:
+        # Memories that are copies of one another, and a chain of them, whose classes take many rounds to tell apart.
+        step = np.minimum(np.arange(size)[:, None] + rng.integers(0, 2, (size, num_states)), size - 1)
+        machine = Automaton(step, (step == size - 1) * 1.0)
+    step, pay = plainly_minimised(machine)
+    found = minimised(machine)
+    if not len(step):
+        step, pay = np.full((1, num_states), -1), np.zeros((1, num_states))
+    np.testing.assert_array_equal(found.step, step)
+    np.testing.assert_array_equal(found.pay, pay)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_minimised_pays_the_same_with_as_few_memories_as_there_are_futures(seed):
     rng = np.random.default_rng(seed)

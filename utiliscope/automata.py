@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .errors import InputError
+from .memory_classes import classes, come_upon
 
 
 class Automaton(eqx.Module):
@@ -56,29 +57,10 @@ def minimised(machine: Automaton) -> Automaton:
     end = len(step)
     step = np.concatenate([np.where(step < 0, end, step), np.full((1, step.shape[1]), end)])
     pay = np.concatenate([pay, np.zeros((1, pay.shape[1]))])
-    group = _numbered(pay)
-    while True:
-        finer = _numbered(np.column_stack([group, group[step]]))
-        if finer.max() == group.max():
-            break
-        group = finer
-    # One memory for each group, in the order in which they are come upon.
-    order, place = [], {int(group[end]): -1}
-    queue = [0]
-    while queue:
-        memory = queue.pop(0)
-        if int(group[memory]) in place:
-            continue
-        place[int(group[memory])] = len(order)
-        order.append(memory)
-        queue.extend(np.unique(step[memory]).tolist())
-    if not order:
+    step = step.astype(np.int64)
+    group = classes(step, np.ascontiguousarray(pay).view(np.int64))
+    # One memory for each class, in the order in which they are come upon.
+    order, place = come_upon(step, group, end)
+    if not len(order):
         return Automaton(np.full((1, step.shape[1]), -1, np.int32), np.zeros((1, step.shape[1])))
-    names = np.vectorize(place.__getitem__, otypes=[np.int32])(group[step[order]])
-    return Automaton(names, pay[order])
-
-
-def _numbered(rows) -> np.ndarray:
-    """`[M]` a number for each row, the same for equal ones."""
-    seen: dict[bytes, int] = {}
-    return np.array([seen.setdefault(row.tobytes(), len(seen)) for row in rows])
+    return Automaton(place[group[step[order]]].astype(np.int32), pay[order])
