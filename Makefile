@@ -25,7 +25,7 @@ test: setup
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: setup
-	$(BIN)/python -m pytest -n auto --dist load -m slow
+	JAX_DISABLE_MOST_OPTIMIZATIONS=false $(BIN)/python -m pytest -n auto --dist load -m slow
 
 lint: setup
 	$(BIN)/ruff check .

@@ -16,9 +16,10 @@ import numpy as np
 
 import utiliscope as us
 from utiliscope import curve_engines, row_kernels, row_splitting
+from utiliscope.climbing import Moves
 from utiliscope.payoffs import as_payoffs
 from utiliscope.planning import tie_tolerance, value_range
-from utiliscope.splitting import Moves, Population
+from utiliscope.splitting import climb_by_steps
 
 KEY = jax.random.key(0)
 
@@ -98,7 +99,7 @@ class NormalFeatures(eqx.Module):
         return features @ payoffs.state
 
 
-class FreshSolves(Population):
+class FreshSolves:
     """Particles valued by a dense solve at each proposal: the same splitting without rank-one changes."""
 
     def __init__(self, random, world, payoffs, policy):
@@ -107,6 +108,8 @@ class FreshSolves(Population):
         self.initial, self.discount = np.asarray(world.initial), float(world.discount)
         self.moves = max(policy.shape[1], 40)
         self.values, self.order, self.proposed = self._values(policy), np.arange(len(policy)), 0
+
+    climb = climb_by_steps
 
     def copy(self, places, parents):
         self.policy[places], self.values[places] = self.policy[parents], self.values[parents]

@@ -8,10 +8,14 @@ os.environ["UTILISCOPE_CACHE"] = tempfile.mkdtemp(prefix="utiliscope-tests-")
 os.environ.setdefault("MPLBACKEND", "agg")
 # Programs that are compiled again and again are compiled once, by any worker, command line or notebook.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="utiliscope-compiled-"))
+# Most tests compile more than they compute; the long ones run what is shipped (see the Makefile).
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 
 from jaxtyping import install_import_hook
 
+import utiliscope.climbing
+import utiliscope.kernel_cache
 import utiliscope.low_rank
 import utiliscope.memory_classes
 import utiliscope.memoryless_kernels
@@ -29,8 +33,6 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
-# Most tests compile more than they compute.
-jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture

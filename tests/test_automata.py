@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from populations import LevelByLevel, watched
 from threadpoolctl import threadpool_limits
-from watched_moves import watched
 
 import utiliscope as us
 from utiliscope import curve_engines, row_splitting
@@ -19,7 +19,7 @@ from utiliscope.ascent import ascended
 from utiliscope.automata import Automaton, arrivals, automaton, minimised
 from utiliscope.payoffs import stack_payoffs
 from utiliscope.planning import tie_tolerance, value_range
-from utiliscope.row_splitting import Patches, WholeInverses, draw_rows, row_problem
+from utiliscope.row_splitting import Patches, draw_rows, row_problem
 from utiliscope.sequences import comparison_world, path_value
 from utiliscope.values import remembered
 from utiliscope.world.possible import weighted_worlds
@@ -584,7 +584,7 @@ def test_moves_with_whole_inverses_keep_them_exact(name, prior):
     world, payoffs = PROBLEMS[name]
     random = np.random.default_rng(0)
     drawn = draw_rows(random, prior, np.asarray(world.available), 24)
-    population = WholeInverses(random, row_problem(world, payoffs, prior), drawn.copy(), 1)
+    population = LevelByLevel(random, row_problem(world, payoffs, prior), drawn.copy(), 1)
     assert_solved(world, payoffs, population, inverses=True)
     order = np.argsort(population.values)
     level = population.values[order[11]] + 1e-9

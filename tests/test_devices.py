@@ -29,7 +29,6 @@ np.savez(sys.argv[1], devices=len(jax.devices()), values=tail.values, log2_prob=
 def run(path, number):
     flags = f"--xla_force_host_platform_device_count={number}"
     environment = dict(os.environ, XLA_FLAGS=flags, JAX_PLATFORMS="cpu", UTILISCOPE_CACHE="off")
-    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
     done = subprocess.run([sys.executable, "-c", SCRIPT, path], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     with np.load(path) as file:

@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
+from populations import LevelByLevel, watched
 from threadpoolctl import threadpool_limits
-from watched_moves import watched
 
 import utiliscope as us
 from utiliscope import memoryless_kernels, row_kernels, row_splitting, splitting
@@ -13,7 +13,7 @@ from utiliscope.chains import memoryless_chains as chains
 from utiliscope.payoffs import as_payoffs
 from utiliscope.planning import tie_tolerance, value_range
 from utiliscope.row_splitting import Patches, WholeInverses, draw_rows, row_problem
-from utiliscope.splitting import Population, split
+from utiliscope.splitting import split
 from utiliscope.world.possible import weighted_worlds
 from utiliscope.world.transition import SparseTransition
 
@@ -127,7 +127,7 @@ def test_moves_with_whole_inverses_keep_them_exact(name, prior):
     world, payoffs = PROBLEMS[name]
     random = np.random.default_rng(0)
     drawn = draw_rows(random, prior, np.asarray(world.available), 32)
-    population = WholeInverses(random, row_problem(world, payoffs, prior), drawn.copy(), 1)
+    population = LevelByLevel(random, row_problem(world, payoffs, prior), drawn.copy(), 1)
     order = np.argsort(population.values)
     level = population.values[order[15]] + 1e-9
     population.copy(order[:16], order[16:])
@@ -187,24 +187,21 @@ def test_moves_with_patches_keep_their_blocks_exact(name, prior, monkeypatch):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_values_do_not_drift_from_ties(seed):
+@pytest.mark.parametrize("prior", [DETERMINISTIC, us.Dirichlet(1.0)])
+def test_values_do_not_drift_from_ties(prior, seed):
     """Two values that tie must stay within the tolerance of one another, up to the next fresh inverse."""
     world, payoffs = grid(10, 0.99)
     random = np.random.default_rng(seed)
-    population = WholeInverses(
-        random, row_problem(world, payoffs, DETERMINISTIC), draw_rows(random, DETERMINISTIC, world.available, 12), 1
+    population = LevelByLevel(
+        random, row_problem(world, payoffs, prior), draw_rows(random, prior, world.available, 12), 1
     )
     # A particle may move at every level before its age is looked at.
-    most = row_splitting._MOST_AGED + splitting._LEVELS_AT_ONCE
+    most = row_splitting._MOST_AGED + splitting.LEVELS_AT_ONCE
     for _ in range(most):
         population.move(np.arange(12), -np.inf)
     assert (population.age == most).all()
     drift = np.abs(population.values - fresh(world, payoffs, population.policy)[0]).max()
     assert drift < 0.01 * tie_tolerance(world, payoffs, *value_range(world, payoffs))
-
-
-class LevelByLevel(WholeInverses):
-    climb = Population.climb
 
 
 @pytest.mark.parametrize("prior", [DETERMINISTIC, us.Dirichlet(0.3), us.Dirichlet(1.0)])
@@ -230,7 +227,7 @@ def test_old_inverses_are_made_afresh():
     world, payoffs = grid(5, 0.9)
     random = np.random.default_rng(3)
     drawn = draw_rows(random, DETERMINISTIC, np.asarray(world.available), 8)
-    population = WholeInverses(random, row_problem(world, payoffs, DETERMINISTIC), drawn, 1)
+    population = LevelByLevel(random, row_problem(world, payoffs, DETERMINISTIC), drawn, 1)
     ages = (row_splitting._MOST_AGED, row_splitting._MOST_AGED - 1)
     for n, age in enumerate(ages):
         population.age[n] = age
@@ -337,7 +334,7 @@ def test_moves_without_memory_are_those_of_one_memory(name):
     for moves in (memoryless_kernels, row_kernels):
         random = np.random.default_rng(11)
         drawn = draw_rows(random, DETERMINISTIC, np.asarray(world.available), 32)
-        population = WholeInverses(random, problem, drawn, 1)
+        population = LevelByLevel(random, problem, drawn, 1)
         move = moves.moves(problem, problem.rows, population.place, population.place).move
         level = np.median(population.values) + 1e-9
         move(random, np.arange(32), level, 0.1, 50, population.particles)
@@ -389,7 +386,7 @@ def test_extreme_rows_stay_rows(concentration):
 def test_the_only_policy_above_a_level_stays():
     values = fresh(WORLD, PAYOFFS, POLICIES)[0]
     best, random = POLICIES[[values.argmax()] * 3], np.random.default_rng(7)
-    population = WholeInverses(random, row_problem(WORLD, PAYOFFS, DETERMINISTIC), best.copy(), 1)
+    population = LevelByLevel(random, row_problem(WORLD, PAYOFFS, DETERMINISTIC), best.copy(), 1)
     population.move(np.arange(3), np.sort(values)[-2:].mean())
     np.testing.assert_array_equal(population.policy, best)
     assert population.accepted[0] == 0 and population.proposed == 3 * population.num_moves

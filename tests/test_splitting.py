@@ -7,15 +7,17 @@ import pytest
 import scipy.stats
 
 from utiliscope.curves import curve_of_levels
-from utiliscope.splitting import Population, Run, split
+from utiliscope.splitting import Run, climb_by_steps, split
 
 
-class Ideal(Population):
+class Ideal:
     """Values of which `draw(random, level, number)` gives fresh ones above a level."""
 
     def __init__(self, random, draw, size):
         self.random, self.draw, self.values = random, draw, draw(random, -np.inf, size)
         self.order = np.arange(size)
+
+    climb = climb_by_steps
 
     def copy(self, places, parents):
         self.values[places] = self.values[parents]
@@ -110,3 +112,12 @@ def test_curves_are_staircases_from_0_bits():
     expected = [0, 1 - half / 4, passed[0], passed[1], passed[1] + math.log2(4 / 3) - half / 12]
     np.testing.assert_allclose(bits, expected)
     assert (np.diff(bits) >= 0).all() and (np.diff(curve["log2_error"]) >= 0).all()
+
+
+def test_values_that_are_no_numbers_end_the_run():
+    def broken(random, level, number):
+        return np.full(number, np.nan)
+
+    random = np.random.default_rng(0)
+    run = split(Ideal(random, broken, 8), random, tolerance=1e-9, best=3.0, reach=1.0, stop_at=9.0, max_bits=9)
+    assert run.survivors == [0]

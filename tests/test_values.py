@@ -5,13 +5,14 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import utiliscope as us
 from utiliscope.payoffs import stack_payoffs
-from utiliscope.values import arrival, state_transition
+from utiliscope.values import _arrival, _occupancy, arrival, state_transition
 
 S, A, C = 3, 2, 2
 SEEDS = st.integers(0, 10**6)
@@ -230,3 +231,19 @@ def test_traced_once_for_each_shape():
 def test_wrong_utilities_are_refused(wrong):
     with pytest.raises(us.InputError, match="utility"):
         us.expected_utility(random_world(0), random_policy(0, S), wrong)
+
+
+def test_a_series_is_payoffs_and_any_whole_number_a_horizon():
+    world, policy, payoffs = random_world(3), random_policy(3, S), np.array([0.0, 1.0, 3.0])
+    expected = us.expected_utility(world, policy, payoffs, horizon=3)
+    assert us.expected_utility(world, policy, pd.Series(payoffs), horizon=np.int64(3)) == expected
+    assert us.expected_utility(world, policy, payoffs.astype(int), horizon=np.array(3)) == expected
+
+
+def test_a_second_utility_of_the_same_shapes_is_not_compiled():
+    world, policy = random_world(4), random_policy(4, S)
+    counts = []
+    for seed in (5, 6):
+        us.expected_utility(world, policy, random_payoffs(seed), horizon=3)
+        counts.append((_occupancy._cache_size(), _arrival._cache_size()))
+    assert counts[0] == counts[1]

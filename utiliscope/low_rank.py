@@ -7,7 +7,8 @@ is 1).
 """
 
 import numpy as np
-from numba import njit
+
+from .kernel_cache import njit
 
 
 def working_room(chains, width):

@@ -1,7 +1,8 @@
 """Memories of an automaton that agree on all that may follow, found by compiled code."""
 
 import numpy as np
-from numba import njit
+
+from .kernel_cache import njit
 
 
 @njit(nogil=True, cache=True)

@@ -7,13 +7,11 @@ level is a half-space: the share of one action against another is drawn from its
 import math
 
 import numpy as np
-from numba import njit
 
-from .row_kernels import DETERMINISTIC, odds_slice
-from .splitting import Moves, bound, climb
+from .climbing import Moves, bound, climb_tables
+from .kernel_cache import njit
+from .row_kernels import DETERMINISTIC, TINY, odds_slice
 from .tables import table_width
-
-_TINY = 1e-300
 
 
 def moves(problem, rows, row_place, column_place) -> Moves:
@@ -44,12 +42,16 @@ def moves(problem, rows, row_place, column_place) -> Moves:
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _climb_by_actions(random, ends, record, num_moves, order, age, chains, weight, particles, parts, room):
-    return climb(_move_actions, random, ends, record, num_moves, order, age, chains, weight, particles, parts, room)
+    return climb_tables(
+        _move_actions, random, ends, record, num_moves, order, age, chains, weight, particles, parts, room
+    )
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _climb_by_shares(random, ends, record, num_moves, order, age, chains, weight, particles, parts, room):
-    return climb(_move_shares, random, ends, record, num_moves, order, age, chains, weight, particles, parts, room)
+    return climb_tables(
+        _move_shares, random, ends, record, num_moves, order, age, chains, weight, particles, parts, room
+    )
 
 
 @njit(nogil=True, cache=True, error_model="numpy", inline="always")
@@ -178,9 +180,9 @@ def _move_shares(random, n, level, warmth, num_moves, particles, parts, room):
                 _, high = odds_slice(random, before, after, concentration)
                 low = -high
                 if one > 0.0:
-                    low = max(low, math.log(one) - math.log(max(total - one, _TINY)))
+                    low = max(low, math.log(one) - math.log(max(total - one, TINY)))
                 if other > 0.0:
-                    high = min(high, math.log(max(total - other, _TINY)) - math.log(other))
+                    high = min(high, math.log(max(total - other, TINY)) - math.log(other))
                 odds = low + (high - low) * share
                 new[first], new[second] = total / (1 + math.exp(-odds)), total / (1 + math.exp(odds))
             slack += (new[first] - before) * slope

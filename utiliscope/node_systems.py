@@ -1,4 +1,5 @@
-"""Linear systems of one chain's nodes: I - discount P under a policy, and what is left of it for a block of nodes."""
+"""Linear systems of one chain's nodes: I - discount P under a policy, and what is left of it for a block of nodes; and
+patches of states, whose nodes make such blocks."""
 
 from typing import NamedTuple
 
@@ -6,7 +7,8 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse
 import scipy.sparse.linalg
-from numba import njit
+
+from .kernel_cache import njit
 
 _SPARSE_BELOW = 10  # times as many places as entries
 

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 import equinox as eqx
+import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
@@ -59,7 +60,7 @@ def as_payoffs(world, utility) -> Payoffs:
         return utility.payoffs
     if isinstance(utility, str):
         raise InputError(f"utility is the text {utility!r}; read it with Grammar(world).parse({utility!r})")
-    array = utility if hasattr(utility, "dtype") else np.asarray(utility, np.float64)
+    array = utility if isinstance(utility, jax.Array) else np.asarray(utility, getattr(utility, "dtype", np.float64))
     num_states, num_actions = world.num_states, world.num_actions
     none = np.zeros((0,))
     targets = np.zeros((0, num_states), bool)

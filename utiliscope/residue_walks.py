@@ -5,11 +5,9 @@ residues, so they stand for probabilities without being any.
 """
 
 import numpy as np
-from numba import njit
 
-from .residues import WALKS, add_one, cleared, copied, factorise, fold, minus, solve, times
-
-ZERO = np.uint64(0)
+from .kernel_cache import njit
+from .residues import WALKS, ZERO, add_one, cleared, copied, factorise, fold, minus, solve, times
 
 
 @njit(nogil=True, cache=True)

@@ -5,13 +5,14 @@ axis of `WALKS` walks (see `residue_walks.py`), each with numbers of its own.
 """
 
 import numpy as np
-from numba import njit
+
+from .kernel_cache import njit
 
 PRIME = 2**61 - 1
 # Three differences between walks: one for the scale of a program, two to tell programs apart.
 WALKS = 4
 
-_P, _0, _1, _2 = np.uint64(PRIME), np.uint64(0), np.uint64(1), np.uint64(2)
+_P, ZERO, _1, _2 = np.uint64(PRIME), np.uint64(0), np.uint64(1), np.uint64(2)
 _30, _31, _61 = np.uint64(30), np.uint64(31), np.uint64(61)
 _LOW30, _LOW31 = np.uint64(2**30 - 1), np.uint64(2**31 - 1)
 
@@ -45,7 +46,7 @@ def canonical(values):
 def inverse(a):
     """1 / a, which is a^(p - 2)."""
     result, power, left = _1, a, _P - _2
-    while left > _0:
+    while left > ZERO:
         if left & _1:
             result = times(result, power)
         power = times(power, power)
@@ -105,7 +106,7 @@ def normalised(weights, begin):
     """`[M, K]` weights of moves, in place, those of each state summing to 1."""
     for s in range(len(begin) - 1):
         for k in range(weights.shape[1]):
-            total = _0
+            total = ZERO
             for e in range(begin[s], begin[s + 1]):
                 total = fold(total + weights[e, k])
             one = inverse(total)
@@ -125,7 +126,7 @@ def copied(values, found):
 def cleared(found):
     target = found.reshape(-1)
     for i in range(len(target)):
-        target[i] = _0
+        target[i] = ZERO
 
 
 @njit(nogil=True, cache=True)
@@ -145,12 +146,12 @@ def factorise(system):
         for k in range(WALKS):
             system[i, i, k] = inverse(system[i, i, k])
         for j in range(i + 1, size):
-            if system[j, i, 0] == _0:
+            if system[j, i, 0] == ZERO:
                 continue
             for k in range(WALKS):
                 system[j, i, k] = times(system[j, i, k], system[i, i, k])
             for c in range(i + 1, size):
-                if system[i, c, 0] != _0:
+                if system[i, c, 0] != ZERO:
                     for k in range(WALKS):
                         system[j, c, k] = minus(system[j, c, k], times(system[j, i, k], system[i, c, k]))
 
@@ -161,12 +162,12 @@ def solve(factors, right):
     size = len(factors)
     for i in range(size):
         for j in range(i):
-            if factors[i, j, 0] != _0:
+            if factors[i, j, 0] != ZERO:
                 for k in range(WALKS):
                     right[i, k] = minus(right[i, k], times(factors[i, j, k], right[j, k]))
     for i in range(size - 1, -1, -1):
         for j in range(i + 1, size):
-            if factors[i, j, 0] != _0:
+            if factors[i, j, 0] != ZERO:
                 for k in range(WALKS):
                     right[i, k] = minus(right[i, k], times(factors[i, j, k], right[j, k]))
         for k in range(WALKS):

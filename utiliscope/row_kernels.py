@@ -9,15 +9,14 @@ world, a block of it in a big one.
 
 import math
 
-from numba import njit
-
+from .climbing import Moves, bound, climb_tables
+from .kernel_cache import njit
 from .low_rank import change_table, gained, gained_by, look, placed, working_room
-from .splitting import Moves, bound, climb
 from .tables import table_width
 
 DETERMINISTIC, DIRICHLET = 0, 1
 
-_TINY = 1e-300
+TINY = 1e-300
 _MOST_SHRINKS = 60
 
 
@@ -38,7 +37,7 @@ def arranged(problem, rows, row_place, column_place):
 
 @njit(nogil=True, cache=True)
 def _climb(random, ends, record, num_moves, order, age, chains, weight, particles, parts, room):
-    return climb(_move, random, ends, record, num_moves, order, age, chains, weight, particles, parts, room)
+    return climb_tables(_move, random, ends, record, num_moves, order, age, chains, weight, particles, parts, room)
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -182,7 +181,7 @@ def _another_share(
 @njit(nogil=True, cache=True)
 def odds_slice(random, one, other, concentration):
     """The log odds of two shares, and where a slice of theirs ends: a symmetric interval, for density (x (1 - x))^c."""
-    odds = math.log(max(one, _TINY)) - math.log(max(other, _TINY))
+    odds = math.log(max(one, TINY)) - math.log(max(other, TINY))
     # ln x (1 - x).
     spread = -abs(odds) - 2 * math.log1p(math.exp(-abs(odds))) + math.log(1 - random.random()) / concentration
     # x (1 - x) = exp(spread) at the ends, with x the smaller share.

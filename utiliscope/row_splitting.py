@@ -8,14 +8,13 @@ from . import memoryless_kernels, row_kernels, tables
 from .chains import chains
 from .node_systems import NodeSystem, patches
 from .policies import Dirichlet, UniformDeterministic, choice_states
-from .splitting import Population
 from .world.model import reachable_states
 from .world.possible import weighted_worlds
 from .world.transition import links
 
 _PATCH = 128
 _FEWEST_MOVES = 24
-_MOST_AGED = 64  # rounds of moves after which an inverse is made afresh
+_MOST_AGED = 64  # rounds of moves of an inverse; looked at before each climb, which may add as many
 _PASSES = 5
 
 
@@ -129,7 +128,7 @@ def joint_links(worlds):
     return successors, chances
 
 
-class WholeInverses(Population):
+class WholeInverses:
     """Particles with the inverses that value them, in tables `[N, C, n + 1, W]`; made afresh from time to time.
 
     O(K) a proposal, O(n^2) an accepted move, O(n^3) now and then. Memory: N C n^2 numbers.
@@ -166,25 +165,15 @@ class WholeInverses(Population):
         """`[N, C, n]` discounted."""
         return self.table[:, :, -1, : self.problem.num_nodes]
 
-    def copy(self, places, parents):
-        for place, parent in zip(places, parents, strict=True):
-            tables.copy_particle(place, parent, self.age, self.particles)
-
-    def move(self, which, level):
-        self.proposed += self.num_moves * len(which)
-        self.moves.move(self.random, which, level, 0.0, self.num_moves, self.particles)
-        self.age[which] += 1
-        for n in which[self.age[which] % tables.MOVES_OF_A_VALUE == 0]:
-            tables.correct_value(n, *self._valued)
-
     def climb(self, random, ends, record):
-        """The same, compiled as a whole: threads do not wait for one another's interpreter."""
+        """See `Population`."""
         self.refresh()
         levels, done = self.moves.climb(random, ends, record, self.num_moves, self.order, self.age, *self._valued)
         self.proposed += self.num_moves * int(record.dead[: levels - done].sum())
         return levels, done
 
     def refresh(self):
+        """Make old tables afresh."""
         old = np.flatnonzero(self.age >= _MOST_AGED)
         tables.value_particles(old, *self._valued)
         self.age[old] = 0
@@ -210,7 +199,7 @@ class Patches:
         self.problem, self.policy = problem, policy
         # Each policy has random numbers of its own, so that threads do not change the result.
         self.random = random.spawn(len(policy))
-        self.passes, self.accepted = _PASSES * num_sweeps, np.zeros(1, np.int64)
+        self.passes = _PASSES * num_sweeps
         self.size = max(1, _PATCH // problem.chains[0].shape[2])
         self.systems = [NodeSystem(problem, c) for c in range(len(problem.weight))]
         self.values = np.array([self._value(n) for n in range(len(policy))])
@@ -248,6 +237,6 @@ class Patches:
             table[0, c, :seen, :own], table[0, c, :seen, -1] = part.inverse, part.ahead
             table[0, c, -1, :own] = part.visits
         self.values[n] = sum(part.value for part in parts)
-        one = tables.Particles(self.policy[n : n + 1], table, self.values[n : n + 1], self.accepted)
+        one = tables.Particles(self.policy[n : n + 1], table, self.values[n : n + 1], np.zeros(1, np.int64))
         moves = kernels(self.problem).moves(self.problem, block, row_place, column_place)
         moves.move(self.random[n], [0], -np.inf, warmth, self.passes * len(block), one)

@@ -6,17 +6,15 @@ the prior, cut off at the level, invariant. The share that survives multiplies t
 """
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
-from numba import njit
 
-from .tables import MOVES_OF_A_VALUE, copy_particle, correct_value
+from .kernel_cache import njit
 
 # A quarter's error is 1.08 times that of single kills, a half's 1.20; smaller shares mean more passes of the loop.
 _KILLED = 0.25
-_LEVELS_AT_ONCE = 64
+LEVELS_AT_ONCE = 64
 
 
 class Record(NamedTuple):
@@ -32,54 +30,26 @@ class Record(NamedTuple):
     bits: np.ndarray
 
 
-class Population:
-    """`N` particles with `values` `[N]`, in `order` `[N]`."""
+class Population(Protocol):
+    """`N` particles with `values` `[N]`."""
 
     values: np.ndarray
-    order: np.ndarray
-
-    def copy(self, places, parents):
-        """Put copies of `parents` in `places`."""
-        raise NotImplementedError
-
-    def move(self, which, level):
-        """Move particles, under the prior cut off at `level`: their values stay above it."""
-        raise NotImplementedError
 
     def climb(self, random, ends, record) -> tuple[int, bool]:
-        """Pass a record's levels: how many there were, and whether the last of all was among them. See `fall`."""
-        parents = np.empty_like(self.order)
-        for index in range(len(record.dead)):
-            level, dead, last = fall(random, ends, record, index, self.values, self.order, parents)
-            if last:
-                return index + 1, True
-            self.copy(self.order[:dead], parents[:dead])
-            self.move(self.order[:dead], level)
-        return len(record.dead), False
+        """Pass a record's levels: how many there were, and whether the last of all was among them. ends: see `fall`."""
 
 
-class Moves(NamedTuple):
-    """What moves particles, in tables (see `tables.py`) and in place.
-
-    move: of (random, which, level, warmth, num_moves, particles). Each particle in `which` gets `num_moves` changes, of
-        the rows in turn. What stays invariant is the prior cut off at `level`, weighted by exp(value / warmth) where
-        `warmth` > 0: then each change has a level of its own, an exponential variate below the present value (a slice
-        of that weight).
-    climb: of (random, ends, record, num_moves, order, age, chains, weight, particles); as `Population.climb`.
-    """
-
-    move: Callable
-    climb: Callable
-
-
-def bound(move_one, climb, parts, room) -> Moves:
-    """Compiled functions of one particle and of a population, with the last of their arguments."""
-
-    def move(random, which, level, warmth, num_moves, particles):
-        for n in which:
-            move_one(random, n, level, warmth, num_moves, particles, parts, room)
-
-    return Moves(move, lambda *arguments: climb(*arguments, parts, room))
+def climb_by_steps(population, random, ends, record) -> tuple[int, bool]:
+    """`climb` for a population in `order` `[N]` with `copy(places, parents)`, and `move(which, level)` under the prior
+    cut off at the level."""
+    parents = np.empty_like(population.order)
+    for index in range(len(record.dead)):
+        level, dead, last = fall(random, ends, record, index, population.values, population.order, parents)
+        if last:
+            return index + 1, True
+        population.copy(population.order[:dead], parents[:dead])
+        population.move(population.order[:dead], level)
+    return len(record.dead), False
 
 
 class Run(NamedTuple):
@@ -101,32 +71,14 @@ def split(population, random, *, tolerance, best, reach, stop_at, max_bits) -> R
     """
     size, mean = len(population.values), population.values.mean()
     ends = (float(min(mean + reach * (best - mean), stop_at)), float(tolerance), float(max_bits))
-    counts = np.zeros((2, _LEVELS_AT_ONCE), int)
-    record = Record(np.empty((_LEVELS_AT_ONCE, size)), *counts, np.zeros(1))
+    counts = np.zeros((2, LEVELS_AT_ONCE), int)
+    record = Record(np.empty((LEVELS_AT_ONCE, size)), *counts, np.zeros(1))
     killed, survivors, done = [], [], False
     while not done:
         levels, done = population.climb(random, ends, record)
         killed += [values[:dead].copy() for values, dead in zip(record.killed[:levels], record.dead, strict=False)]
         survivors += record.alive[:levels].tolist()
     return Run(killed, survivors, size)
-
-
-@njit(nogil=True, cache=True, inline="always")
-def climb(move, random, ends, record, num_moves, order, age, chains, weight, particles, parts, room):
-    """As `Population.climb`, with tables and compiled moves. age: `[N]` rounds of moves since a table was fresh."""
-    parents = np.empty_like(order)
-    for index in range(len(record.dead)):
-        level, dead, last = fall(random, ends, record, index, particles.values, order, parents)
-        if last:
-            return index + 1, True
-        for i in range(dead):
-            n = order[i]
-            copy_particle(n, parents[i], age, particles)
-            move(random, n, level, 0.0, num_moves, particles, parts, room)
-            age[n] += 1
-            if age[n] % MOVES_OF_A_VALUE == 0:
-                correct_value(n, chains, weight, particles)
-    return len(record.dead), False
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -141,7 +93,8 @@ def fall(random, ends, record, index, values, order, parents):
     _sort(values, order, parents)
     level = values[order[max(int(_KILLED * size), 1) - 1]] + tolerance
     dead = 0
-    while dead < size and values[order[dead]] <= level:
+    # A value that is no number is never above.
+    while dead < size and not values[order[dead]] > level:
         dead += 1
     last = dead == size or level >= target or record.bits[0] >= max_bits
     record.alive[index], record.dead[index] = size - dead, size if last else dead

@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from .kernel_cache import njit
 
 MOVES_OF_A_VALUE = 2  # before it is corrected
 

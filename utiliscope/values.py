@@ -5,8 +5,9 @@ policy, and work under `jit` and `vmap`.
 """
 
 import contextlib
+import operator
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +34,7 @@ class Occupancy(NamedTuple):
     action: jax.Array
 
 
-def expected_utility(world: World, policy, utility, *, horizon: int | None = None):
+def expected_utility(world: World, policy, utility, *, horizon: SupportsIndex | None = None):
     r"""Expected utility V of `policy`, exactly.
 
     .. math:: V = E\Big[\sum_t \gamma^t \big(u(s_t, a_t) + \sum_d w_d \, \mathrm{pay}_d(m_{d,t}, s_t)\big)
@@ -55,14 +56,9 @@ def expected_utility(world: World, policy, utility, *, horizon: int | None = Non
     payoffs = as_payoffs(world, utility)
     check_shape(world, policy)
     with full_precision(world, policy, payoffs):
-        return _expected_utility(on_device(bare(world)), jnp.asarray(policy), on_device(payoffs), horizon)
+        return _expected_utility(on_device(bare(world)), jnp.asarray(policy), on_device(payoffs), _whole(horizon))
 
 
-# Compiled once for each shape: outside `jit`, a scan would be compiled anew in each call.
-_compiled = partial(jax.jit, static_argnames="horizon")
-
-
-@_compiled
 def _expected_utility(world, policy, payoffs, horizon):
     if isinstance(world, PossibleWorlds):
         return averaged(lambda one: _expected_utility(one, policy, payoffs, horizon), world)
@@ -78,12 +74,16 @@ def _expected_utility(world, policy, payoffs, horizon):
     return value
 
 
-def occupancy(world: World, policy, *, horizon: int | None = None) -> Occupancy:
+def occupancy(world: World, policy, *, horizon: SupportsIndex | None = None) -> Occupancy:
     """Expected discounted visits to states and uses of actions under `policy`, `[S, A]` or `[H, S, A]`.
 
     Without a horizon the visits sum to 1 / (1 - discount). Of `PossibleWorlds` the weighted mean.
     """
-    return _occupancy(on_device(bare(world)), jnp.asarray(policy), horizon)
+    return _occupancy(on_device(bare(world)), jnp.asarray(policy), _whole(horizon))
+
+
+# The parts are compiled, once for each shape, and not the whole: utilities have many shapes, made of few.
+_compiled = partial(jax.jit, static_argnames="horizon")
 
 
 @_compiled
@@ -112,13 +112,13 @@ def _occupancy(world, policy, horizon):
     return Occupancy(states + weight * last, actions)
 
 
-def arrival(world: World, policy, targets, *, horizon: int | None = None):
+def arrival(world: World, policy, targets, *, horizon: SupportsIndex | None = None):
     """`[C]` expected discount**T, with T the first time in each of `targets` `[C, S]` (never: 0).
 
     Read as a chance: of reaching the set before an end that comes with probability 1 - discount at every step. Of
     `PossibleWorlds` the weighted mean.
     """
-    return _arrival(on_device(bare(world)), jnp.asarray(policy), jnp.asarray(on_device(targets)), horizon)
+    return _arrival(on_device(bare(world)), jnp.asarray(policy), jnp.asarray(on_device(targets)), _whole(horizon))
 
 
 @_compiled
@@ -151,16 +151,15 @@ def _arrival(world, policy, targets, horizon):
     return total + weight * jnp.sum(absent * targets, -1)
 
 
-def remembered(world: World, policy, automata, *, horizon: int | None = None):
+def remembered(world: World, policy, automata, *, horizon: SupportsIndex | None = None):
     """`[D]` expected discounted sum of what each automaton pays; of `PossibleWorlds` the weighted mean.
 
     Each is a chain over pairs of memory and state: a solve with `[M S, M S]` numbers where these are few, else an
     iterative one of a few dozen numbers for each pair.
     """
-    return _remembered(on_device(bare(world)), jnp.asarray(policy), on_device(tuple(automata)), horizon)
+    return _remembered(on_device(bare(world)), jnp.asarray(policy), on_device(tuple(automata)), _whole(horizon))
 
 
-@_compiled
 def _remembered(world, policy, automata, horizon):
     if isinstance(world, PossibleWorlds):
         return averaged(lambda one: _remembered(one, policy, automata, horizon), world)
@@ -180,6 +179,7 @@ def _remembered(world, policy, automata, horizon):
     return jnp.stack([parts[d] for d in range(len(sizes))])
 
 
+@jax.jit
 def _remembered_for_ever(world, policy, step, pay):
     """`[D]` for automata of one size, `[D, M, S]`."""
     _, size, num_states = step.shape
@@ -205,6 +205,7 @@ def _remembered_for_ever(world, policy, step, pay):
     return jax.vmap(of_one)(step, pay)
 
 
+@jax.jit
 def _remembered_in_time(world, rows, step, pay):
     number, size, num_states = step.shape
     memories, places = jnp.arange(size)[None, :, None, None], jnp.arange(num_states)
@@ -288,6 +289,10 @@ def episode_length(world: World, policy, horizon: int | None = None) -> int | No
     if given is not None and given > length:
         raise InputError(f"the policy covers {length} steps of an episode of {given}; give one row of it per step")
     return length if given is None else given
+
+
+def _whole(horizon):
+    return None if horizon is None else operator.index(horizon)
 
 
 def _rows(policy, horizon):
