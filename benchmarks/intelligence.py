@@ -141,10 +141,12 @@ def jaxns(number=15):
             policies.clear()
             found, seconds = timed(run)
         rows.append((f"utiliscope, {particles} particles", *found, sum(policies), first, seconds))
-    script = Path(__file__).with_name("intelligence_jaxns.py")
+    script = Path(__file__).resolve().with_name("intelligence_jaxns.py")
     for slices in (20, 5 * number):
         command = [OTHER_PYTHON, script, number, number - 1, slices]
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        # It leaves a log file where it is started.
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=folder)
         if done.returncode:
             reason = done.stderr.strip().splitlines()[-1]
             print(f"skipped: {reason}; `pip install jaxns`, or set JAXNS_PYTHON to a Python that has it")
