@@ -18,6 +18,7 @@ import json
 import math
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -53,7 +54,7 @@ from utiliscope.planning import tie_tolerance, value_range
 from utiliscope.row_splitting import WholeInverses, draw_rows, row_problem
 from utiliscope.splitting import split
 
-OTHER_PYTHON = os.environ.get("JAXNS_PYTHON", sys.executable)
+OTHER_PYTHON = os.path.abspath(shutil.which(os.environ.get("JAXNS_PYTHON", sys.executable)) or sys.executable)
 
 
 def main():
