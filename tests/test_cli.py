@@ -100,6 +100,7 @@ def test_report_without_a_posterior(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["posterior.nc"]
 
 
+@pytest.mark.slow
 def test_achieved_reading_with_a_horizon_and_sequences(files, tmp_path):
     options = [
         "--max-bits",

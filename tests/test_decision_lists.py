@@ -157,6 +157,7 @@ def test_moves_reach_every_program():
     assert scipy.sparse.csgraph.connected_components(links, directed=True, connection="strong")[0] == 1
 
 
+@pytest.mark.slow
 def test_value_tail_and_intelligence_against_all_programs():
     utility = np.random.default_rng(3).normal(size=(4, 2))
     table = programs("two").values()

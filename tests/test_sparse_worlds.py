@@ -382,6 +382,7 @@ def test_a_big_grid_where_memory_would_help():
         assert float(us.expected_utility(world, changed, mixed)) <= found * (1 + 1e-10)
 
 
+@pytest.mark.slow
 def test_inverses_that_are_too_big():
     """Two chains of 12100 states."""
     with pytest.raises(us.InputError, match=r"inverses of 2\.9e\+08 numbers, more than 2\.7e\+08"):

@@ -479,7 +479,7 @@ def test_damaged_files_are_computed_anew(tmp_path, monkeypatch, computed):
     (kept,) = files(tmp_path)
     whole, rng = kept.read_bytes(), np.random.default_rng(0)
     damages = [b"", b"not a file", whole[: len(whole) // 2], whole[:-3]]
-    for place in rng.integers(len(whole), size=300):
+    for place in rng.integers(len(whole), size=100):
         damages.append(whole[:place] + bytes([whole[place] ^ int(rng.integers(1, 256))]) + whole[place + 1 :])
     for number, damage in enumerate(damages):
         kept.write_bytes(damage)
