@@ -840,6 +840,7 @@ def test_action_sequences_are_worth_what_they_pay_step_by_step(seed):
         np.testing.assert_allclose(us.expected_utility(worlds[0], policy, payoffs[0]), each[0, 0], **CLOSE)
 
 
+@pytest.mark.slow
 def test_intelligence_among_action_sequences():
     """Exactly, and by splitting, against all sequences, each followed by hand."""
     world, horizon = us.gridworld(["...", "..G"], discount=0.9, initial=np.eye(6)[0]), 5

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 SCRIPT = """
 import sys
@@ -35,6 +36,7 @@ def run(path, number):
         return dict(file)
 
 
+@pytest.mark.slow
 def test_devices_share_the_utilities(tmp_path):
     alone, shared = run(tmp_path / "one.npz", 1), run(tmp_path / "two.npz", 2)
     assert alone["devices"] == 1 and shared["devices"] == 2

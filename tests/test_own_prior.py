@@ -110,7 +110,11 @@ def chance_of(prior, actions):
     return total
 
 
-@pytest.mark.parametrize("prior", [Tendencies((0.7, 0.2, 0.1)), Habit(0.2)], ids=lambda prior: type(prior).__name__)
+@pytest.mark.parametrize(
+    "prior",
+    [pytest.param(Tendencies((0.7, 0.2, 0.1)), marks=pytest.mark.slow), Habit(0.2)],
+    ids=lambda prior: type(prior).__name__,
+)
 def test_a_prior_of_ones_own(prior):
     values = np.array([us.expected_utility(WORLD, np.eye(3)[list(actions)], UTILITY) for actions in POLICIES])
     chances = np.array([chance_of(prior, actions) for actions in POLICIES])
