@@ -16,7 +16,7 @@ import utiliscope as us
 from utiliscope import curve_engines, row_splitting
 from utiliscope.achievement import episode_utilities
 from utiliscope.ascent import ascended
-from utiliscope.automata import Automaton, arrivals, automaton, minimised
+from utiliscope.automata import Automaton, arrivals, automaton, smallest
 from utiliscope.payoffs import stack_payoffs
 from utiliscope.planning import tie_tolerance, value_range
 from utiliscope.row_splitting import Patches, draw_rows, row_problem
@@ -338,7 +338,7 @@ def test_minimised_is_what_dictionaries_find(seed):
         step = np.minimum(np.arange(size)[:, None] + rng.integers(0, 2, (size, num_states)), size - 1)
         machine = Automaton(step, (step == size - 1) * 1.0)
     step, pay = plainly_minimised(machine)
-    found = minimised(machine)
+    found = smallest(machine.step, machine.pay)
     if not len(step):
         step, pay = np.full((1, num_states), -1), np.zeros((1, num_states))
     np.testing.assert_array_equal(found.step, step)
@@ -350,7 +350,7 @@ def test_minimised_pays_the_same_with_as_few_memories_as_there_are_futures(seed)
     rng = np.random.default_rng(seed)
     machine = random_machine(rng, int(rng.integers(1, 5)), 2, amounts=2)
     bigger = blown_up(rng, machine)
-    small, same = automaton(machine.step, machine.pay), minimised(bigger)
+    small, same = automaton(machine.step, machine.pay), smallest(bigger.step, bigger.pay)
     assert small.num_memories == same.num_memories == number_of_futures(machine)
     # Named in the order in which they are come upon: equal ones are equal arrays.
     np.testing.assert_array_equal(small.step, same.step)

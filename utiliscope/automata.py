@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .errors import InputError
-from .memory_classes import classes, come_upon
+from .memory_classes import smallest_machine
 
 
 class Automaton(eqx.Module):
@@ -40,7 +40,7 @@ def automaton(step, pay) -> Automaton:
     if not np.isfinite(pay).all():
         memory, state = np.argwhere(~np.isfinite(pay))[0]
         raise InputError(f"an automaton pays {pay[memory, state]} for state {state} with memory {memory}; give numbers")
-    return minimised(Automaton(step.astype(np.int32), pay))
+    return smallest(step, pay)
 
 
 def arrivals(targets) -> list[Automaton]:
@@ -48,19 +48,6 @@ def arrivals(targets) -> list[Automaton]:
     return [Automaton(np.where(target, -1, 0)[None].astype(np.int32), target[None] * 1.0) for target in targets]
 
 
-def minimised(machine: Automaton) -> Automaton:
-    """The smallest automaton that pays the same along every sequence: memories that agree on all that may follow are
-    one (Moore's refinement), those that are never entered are left out, and 0 stays first.
-    """
-    step, pay = np.asarray(machine.step), np.asarray(machine.pay)
-    # The end is a memory like another, which pays nothing.
-    end = len(step)
-    step = np.concatenate([np.where(step < 0, end, step), np.full((1, step.shape[1]), end)])
-    pay = np.concatenate([pay, np.zeros((1, pay.shape[1]))])
-    step = step.astype(np.int64)
-    group = classes(step, np.ascontiguousarray(pay).view(np.int64))
-    # One memory for each class, in the order in which they are come upon.
-    order, place = come_upon(step, group, end)
-    if not len(order):
-        return Automaton(np.full((1, step.shape[1]), -1, np.int32), np.zeros((1, step.shape[1])))
-    return Automaton(place[group[step[order]]].astype(np.int32), pay[order])
+def smallest(step, pay) -> Automaton:
+    """The smallest automaton that pays the same along every sequence as `[M, S]` step and pay."""
+    return Automaton(*smallest_machine(np.ascontiguousarray(step, np.int64), np.ascontiguousarray(pay, np.float64)))

@@ -1,4 +1,4 @@
-"""Memories of an automaton that agree on all that may follow, found by compiled code."""
+"""The smallest automaton, found by compiled code."""
 
 import numpy as np
 
@@ -6,8 +6,34 @@ from .kernel_cache import njit
 
 
 @njit(nogil=True, cache=True)
-def classes(step, pay):
-    """`[M]` a number for each memory, the same for those that agree on all that may follow (Moore's refinement).
+def smallest_machine(step, pay):
+    """Step and pay of the smallest automaton that pays the same along every sequence: memories that agree on all that
+    may follow are one (Moore's refinement), those that are never entered are left out, and 0 stays first.
+
+    step: `[M, S]` memories left, -1 for the end. pay: `[M, S]`.
+    """
+    size, num_states = step.shape
+    # The end is a memory like another, which pays nothing.
+    follows, paid = np.full((size + 1, num_states), size), np.zeros((size + 1, num_states))
+    for m in range(size):
+        for s in range(num_states):
+            if step[m, s] >= 0:
+                follows[m, s] = step[m, s]
+            # There is one 0.
+            paid[m, s] = pay[m, s] + 0.0
+    group = _classes(follows, paid.view(np.int64))
+    order, place = _come_upon(follows, group, size)
+    left, gained = np.full((max(1, len(order)), num_states), np.int32(-1)), np.zeros((max(1, len(order)), num_states))
+    for i in range(len(order)):
+        for s in range(num_states):
+            left[i, s] = place[group[follows[order[i], s]]]
+            gained[i, s] = paid[order[i], s]
+    return left, gained
+
+
+@njit(nogil=True, cache=True)
+def _classes(step, pay):
+    """`[M]` a number for each memory, the same for those that agree on all that may follow.
 
     step: `[M, S]` memories, all of them rows. pay: `[M, S]` the bits of what is paid.
     """
@@ -58,7 +84,7 @@ def _same(rows, one, other):
 
 
 @njit(nogil=True, cache=True)
-def come_upon(step, group, end):
+def _come_upon(step, group, end):
     """One memory of each class but that of `end`, in the order in which they are come upon from memory 0 on; and `[M]`
     the place of each class in it, -1 for the end."""
     size, num_states = step.shape

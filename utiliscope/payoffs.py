@@ -76,8 +76,7 @@ def as_payoffs(world, utility) -> Payoffs:
 
 def stack_payoffs(payoffs: list[Payoffs]) -> Payoffs:
     """Single utilities as one stack: targets and automata merged, missing parts filled with zeros."""
-    reach, targets = _shared([(one.reach, [np.asarray(target) for target in one.targets]) for one in payoffs], _bytes)
-    weight, automata = _shared([(() if one.weight is None else one.weight, one.automata) for one in payoffs], _content)
+    (reach, targets), (weight, automata) = shared_targets(payoffs), shared_automata(payoffs)
     shapes = [one.action.shape for one in payoffs if one.action is not None]
     action = (
         np.stack([np.zeros(shapes[0]) if one.action is None else np.asarray(one.action) for one in payoffs])
@@ -85,27 +84,43 @@ def stack_payoffs(payoffs: list[Payoffs]) -> Payoffs:
         else None
     )
     state = np.stack([np.asarray(one.state, np.float64) for one in payoffs])
-    targets = np.array(targets, bool).reshape(len(targets), state.shape[-1])
-    return Payoffs(state, action, reach, targets, weight if automata else None, tuple(automata))
+    weight = _table(weight, (len(payoffs), len(automata))) if automata else None
+    return Payoffs(state, action, _table(reach, (len(payoffs), len(targets))), targets, weight, automata)
+
+
+def shared_targets(payoffs):
+    """Row, column and amount of what single utilities are paid on arrival, and the `[C, S]` sets that columns are."""
+    entries, targets = _shared([(one.reach, np.asarray(one.targets)) for one in payoffs], np.ndarray.tobytes)
+    return entries, np.array(targets, bool).reshape(len(targets), payoffs[0].state.shape[-1])
+
+
+def shared_automata(payoffs):
+    """Row, column and weight of the automata of single utilities, and the automata that columns are."""
+    entries, automata = _shared(
+        [((), ()) if one.weight is None else (one.weight, one.automata) for one in payoffs], _content
+    )
+    return entries, tuple(automata)
 
 
 def _shared(lists, name):
-    """`[U, C]` weights of the `C` different things that the utilities' lists of (weights, things) speak of."""
-    index, things = {}, []
-    for _, some in lists:
-        for thing in some:
-            if index.setdefault(name(thing), len(things)) == len(things):
-                things.append(thing)
-    table = np.zeros((len(lists), len(things)))
-    for row, (weights, some) in zip(table, lists, strict=True):
+    """Row, column and weight of the different things that the utilities' lists of (weights, things) speak of."""
+    index, things, entries = {}, [], []
+    for row, (weights, some) in enumerate(lists):
         for weight, thing in zip(np.asarray(weights), some, strict=True):
-            row[index[name(thing)]] += weight
-    return table, things
+            column = index.setdefault(name(thing), len(things))
+            if column == len(things):
+                things.append(thing)
+            entries.append((row, column, weight))
+    rows, columns, weights = zip(*entries, strict=True) if entries else ((), (), ())
+    return (np.array(rows, int), np.array(columns, int), np.array(weights, np.float64)), things
 
 
-def _bytes(array):
-    return np.asarray(array).tobytes()
+def _table(entries, shape):
+    table = np.zeros(shape)
+    rows, columns, weights = entries
+    np.add.at(table, (rows, columns), weights)
+    return table
 
 
 def _content(machine):
-    return _bytes(machine.step), _bytes(machine.pay)
+    return np.asarray(machine.step).tobytes(), np.asarray(machine.pay).tobytes()

@@ -1,6 +1,7 @@
 """`Candidates`: the utilities that are compared, with their names, code lengths and payoffs."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ from jaxtyping import Float
 
 from utiliscope.errors import InputError, listed
 from utiliscope.payoffs import Payoffs, stack_payoffs
+from utiliscope.sparse_payoffs import SparsePayoffs
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -16,12 +18,18 @@ class Candidates:
 
     names: what each is called; for utilities of a grammar, the shortest program.
     code_length: `[U]` bits K; 2^-K is the prior mass, and the masses sum to at most 1.
-    payoffs: the stack of what they pay.
+    paid: the stack of what they pay, dense or sparse.
     """
 
     names: list[str]
     code_length: Float[np.ndarray, " U"]
-    payoffs: Payoffs
+    paid: Payoffs | SparsePayoffs
+
+    @cached_property
+    def payoffs(self) -> Payoffs:
+        """The stack of what they pay. Where it is kept sparse, tables of all utilities and automata are made when first
+        asked for: take some of the candidates where there are many."""
+        return self.paid.dense() if isinstance(self.paid, SparsePayoffs) else self.paid
 
     def __len__(self) -> int:
         return len(self.names)
@@ -29,7 +37,7 @@ class Candidates:
     def __getitem__(self, indices) -> "Candidates":
         """Some of the candidates: a slice, a list of places, or a mask; in the order asked for."""
         places = np.atleast_1d(np.arange(len(self))[indices])
-        return Candidates([self.names[i] for i in places], self.code_length[places], self.payoffs[places])
+        return Candidates([self.names[i] for i in places], self.code_length[places], self.paid[places])
 
     def index(self, name: str) -> int:
         """The place of the candidate called `name`."""

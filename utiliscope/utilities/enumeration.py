@@ -3,15 +3,17 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from utiliscope.errors import InputError
 from utiliscope.payoffs import Payoffs, stack_payoffs
+from utiliscope.sparse_payoffs import sparse_stack
 
 from .candidates import Candidates
 from .code import Prices, gamma_bits, largest_gamma
 from .equality import same_hypotheses
 from .meanings import BIT_TOLERANCE, MOST_ROUNDED, Forms
-from .syntax import FORMS, Program, Term
+from .syntax import FORMS, sum_text, weighted_text
 
 _MOST_SUMS = 4_000_000
 
@@ -48,7 +50,7 @@ def enumerated(world, prices: Prices, own, max_bits: float) -> Candidates:
     if forms is None or not forms.ways:
         nothing = Payoffs(np.zeros(world.num_states), None, np.zeros(0), np.zeros((0, world.num_states), bool))
         return Candidates(["0"], np.array([1.0]), stack_payoffs([nothing]))
-    parts = stack_payoffs(forms.payoffs)
+    parts = sparse_stack(forms.payoffs)
     terms = _terms(forms, max_bits)
     sums = list(_sums(terms, max_bits))
     width = max(level.terms.shape[1] for level in sums)
@@ -64,13 +66,15 @@ def enumerated(world, prices: Prices, own, max_bits: float) -> Candidates:
     order = np.lexsort((np.arange(len(bits)), negative, np.round(bits, 6), group))
     first = order[np.concatenate([[True], np.diff(group[order]) > 0])]
     total = np.bincount(group, mass)[group[first]]
-    names = [_named(forms, terms, places) for places in padded[first]]
+    names = _names(forms, terms, padded[first])
     length = -np.log2(total)
     # Rounding in the last digits must not decide the order of equals.
     shown = np.array(sorted(range(len(names)), key=lambda i: (round(float(length[i]), 9), names[i])))
     chosen = padded[first[shown]]
-    payoffs = _summed(parts, form_of[chosen], weight_of[chosen])
-    return Candidates([names[i] for i in shown], length[shown], payoffs)
+    sums, _ = np.nonzero(weight_of[chosen])
+    some = chosen[weight_of[chosen] != 0]
+    shares = csr_array((weight_of[some], (sums, form_of[some])), (len(chosen), parts.num_utilities))
+    return Candidates([names[i] for i in shown], length[shown], parts.mixed(shares))
 
 
 def _terms(forms: Forms, max_bits) -> _Terms:
@@ -112,40 +116,16 @@ def _sums(terms, max_bits):
         level = _Sums(longer, level.bits[parent] + terms.bits[new], number)
 
 
-def _named(forms, terms, places) -> str:
-    """The sum in the order in which it reads best: positive first, then by form."""
-    some = [Term(int(terms.weight[i]), forms.ways[terms.form[i]].best) for i in places if i < len(terms.bits)]
-    kinds = list(FORMS)
-
-    def order(term):
-        kind = term.form.kind
-        return term.weight < 0, kinds.index(kind) if kind in kinds else len(kinds), str(term.form), term.weight
-
-    return str(Program(tuple(sorted(some, key=order))))
-
-
-def _summed(parts: Payoffs, forms, weights) -> Payoffs:
-    """The stack of weighted sums of `parts`, by `[U, m]` places and weights."""
-
-    def sums(values):
-        if values is None:
-            return None
-        total = np.zeros((len(forms), *values.shape[1:]))
-        flat, table = total.reshape(len(forms), -1), np.asarray(values).reshape(len(values), -1)
-        # A form has a few entries in a table that is as wide as there are automata.
-        rows, columns = np.nonzero(table)
-        begin = np.searchsorted(rows, np.arange(len(values) + 1))
-        for some, weight in zip(forms.T, weights.T, strict=True):
-            there = np.flatnonzero(weight)
-            number = np.diff(begin)[some[there]]
-            sum_of = np.repeat(there, number)
-            entry = np.arange(number.sum()) + np.repeat(begin[some[there]] - np.cumsum(number) + number, number)
-            flat[sum_of, columns[entry]] += weight[sum_of] * table[rows[entry], columns[entry]]
-        return total
-
-    return Payoffs(
-        sums(parts.state), sums(parts.action), sums(parts.reach), parts.targets, sums(parts.weight), parts.automata
-    )
+def _names(forms, terms, sums) -> list[str]:
+    """Of sums `[N, m]` of places of terms, each in the order in which it reads best: positive first, then by form."""
+    texts, kinds = [str(ways.best) for ways in forms.ways], list(FORMS)
+    ranks = [kinds.index(ways.best.kind) if ways.best.kind in kinds else len(kinds) for ways in forms.ways]
+    # Of each term its place in that order, and its text.
+    known = [
+        ((weight < 0, ranks[form], texts[form], weight), weighted_text(weight, texts[form]))
+        for form, weight in zip(terms.form.tolist(), terms.weight.astype(int).tolist(), strict=True)
+    ]
+    return [sum_text([text for _, text in sorted(known[i] for i in some if i < len(known))]) for some in sums.tolist()]
 
 
 def _refuse(max_bits):

@@ -12,7 +12,8 @@ from functools import partial
 import numpy as np
 
 from utiliscope.automata import Automaton
-from utiliscope.payoffs import Payoffs, stack_payoffs
+from utiliscope.payoffs import Payoffs
+from utiliscope.sparse_payoffs import SparsePayoffs, sparse_stack
 from utiliscope.world.model import reachable_states
 from utiliscope.world.possible import weighted_worlds
 from utiliscope.world.transition import SparseTransition, links, moves
@@ -77,10 +78,10 @@ def grouped(world, programs) -> np.ndarray:
             rows[n, m], weights[n, m] = row[term.form], term.weight
     if not forms:
         return np.zeros(len(programs), int)
-    return same_hypotheses(world, stack_payoffs(list(forms.values())), rows, weights)
+    return same_hypotheses(world, sparse_stack(list(forms.values())), rows, weights)
 
 
-def same_hypotheses(world, parts: Payoffs, rows, weights, most_forms=None) -> np.ndarray:
+def same_hypotheses(world, parts: SparsePayoffs, rows, weights, most_forms=None) -> np.ndarray:
     """`[N]` a number for each sum of weighted forms, the same for those that are one hypothesis.
 
     parts: the stack of what each form pays. rows: `[N, m]` places in it. weights: `[N, m]`, 0 where nothing is added.
@@ -90,20 +91,20 @@ def same_hypotheses(world, parts: Payoffs, rows, weights, most_forms=None) -> np
     if found is None:
         if most_forms and parts.num_utilities > most_forms:
             refuse_forms(f"more than {most_forms}", most_forms)
-        return hypotheses(coefficients(world, parts), rows, weights)
+        return hypotheses(coefficients(world, parts.dense()), rows, weights)
     group, sign = found
     side = (sign > 0) * 1
     for some in _batches(group, sign, rows, weights, most_forms):
         forms, place = np.unique(rows[some][weights[some] != 0], return_inverse=True)
         local = np.zeros(rows[some].shape, int)
         local[weights[some] != 0] = place
-        side[some] = hypotheses(coefficients(world, _only(parts, forms)), local, weights[some])
+        side[some] = hypotheses(coefficients(world, parts[forms].dense()), local, weights[some])
     return np.unique(np.stack([group, side]), axis=1, return_inverse=True)[1].reshape(-1)
 
 
 def _is_quick(world, parts):
     """Whether it is in floats."""
-    memories = len(np.asarray(parts.targets)) + sum(one.num_memories for one in parts.automata)
+    memories = len(parts.targets) + sum(one.num_memories for one in parts.automata)
     return (parts.num_utilities + _SPARE_WALKS) * (memories + 1) * world.num_states**2 < _FEW_PRODUCTS
 
 
@@ -124,18 +125,6 @@ def _batches(group, sign, rows, weights, most_forms):
         forms |= own
     if batch:
         yield np.concatenate(batch)
-
-
-def _only(parts, forms) -> Payoffs:
-    """Some forms of a stack, with the sets and automata that they need."""
-    some = parts[forms]
-    used = np.asarray(some.reach).any(0)
-    some = Payoffs(some.state, some.action, some.reach[:, used], some.targets[used], some.weight, some.automata)
-    if some.weight is None:
-        return some
-    needed = np.flatnonzero(np.asarray(some.weight).any(0))
-    weight, automata = some.weight[:, needed], tuple(some.automata[i] for i in needed)
-    return Payoffs(some.state, some.action, some.reach, some.targets, weight if len(needed) else None, automata)
 
 
 def hypotheses(table: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ is not zero is zero with a chance of its degree over the prime (Schwartz and Zip
 from fractions import Fraction
 
 import numpy as np
+from scipy.sparse import coo_array
 
 from utiliscope.residue_walks import automaton_values, visits
 from utiliscope.residues import PRIME, WALKS, canonical, gathered, normalised, projected, quotients, shared
@@ -28,8 +29,8 @@ _MOST_BELOW, _ROUNDING = 10**6, 1e-15
 def exact_values(world, parts) -> np.ndarray | None:
     """`[forms, 3]` residues: the same for sums of forms that agree up to a constant on every reachable sequence.
 
-    parts: the stack of what each form pays. None where that is not known exactly: for amounts that are no fractions,
-    for large worlds, and for memories that lead to each other in several rounds.
+    parts: the sparse stack of what each form pays. None where that is not known exactly: for amounts that are no
+    fractions, for large worlds, and for memories that lead to each other in several rounds.
     """
     worlds = [one for _, one in weighted_worlds(world)]
     numbers = _Numbers(worlds)
@@ -215,11 +216,10 @@ class _Machines:
 
 
 def _entries(part, numbers):
-    """Row, column and residue of what is not 0 in `[forms, ...]` amounts; empty for None, None where unknown."""
-    table = np.zeros((0, 0)) if part is None else np.asarray(part).reshape(len(part), -1)
-    rows, columns = np.nonzero(table)
-    amounts = numbers(table[rows, columns])
-    return None if amounts is None else (rows, columns, amounts)
+    """Row, column and residue of the entries of a sparse table; empty for None, None where unknown."""
+    table = coo_array((0, 0)) if part is None else part.tocoo()
+    amounts = numbers(table.data)
+    return None if amounts is None else (table.row.astype(np.int64), table.col.astype(np.int64), amounts)
 
 
 def _uses(rng, world, pairs, used) -> np.ndarray:

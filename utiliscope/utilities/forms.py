@@ -17,7 +17,7 @@ A form without a horizon ends with chance 1 - g at every step: so end(p) is the 
 
 import numpy as np
 
-from utiliscope.automata import Automaton, automaton
+from utiliscope.automata import Automaton, smallest
 from utiliscope.errors import InputError
 
 
@@ -27,7 +27,7 @@ def compiled(form, states_of, leaves) -> Automaton:
     states_of: gives the `[S]` values of a predicate, and is told whether that may be an amount.
     leaves: amounts `[S]` or the automaton of each of a grammar's own forms.
     """
-    return automaton(*_machine(form, states_of, leaves))
+    return smallest(*_machine(form, states_of, leaves))
 
 
 def _machine(form, states_of, leaves):

@@ -83,8 +83,8 @@ class Forms:
         reach = tuple(paid.reach), tuple(target[seen].tobytes() for target in paid.targets)
         return paid.state[seen].tobytes(), action, reach, tuple(machines)
 
-    def _predicates(self, budget) -> dict[bytes, Ways]:
-        """Sets of states by their extent, of all predicates within the budget."""
+    def _predicates(self, budget) -> list[Ways]:
+        """Of all predicates within the budget, those of one extent together, cheap ones first."""
         prices, levels, joined = self.prices, [], 0
         atoms = {Atom(name): bits for name, bits in prices.sets.items()}
         atoms |= {Atom(name, True): bits for name, bits in prices.states.items()}
@@ -112,7 +112,7 @@ class Forms:
                 entry = total.setdefault(extent, Ways())
                 for bits, number in ways.numbers.items():
                     entry.add(bits, number, lambda ways=ways: ways.best)
-        return total
+        return sorted(total.values(), key=lambda ways: ways.cost)
 
     def _count(self, level, values, bits, number, expression):
         extent = np.packbits(values[self.reachable]).tobytes()
@@ -182,21 +182,21 @@ class Forms:
         if kind == "time":
             more = self.prices.predicate
             yield from (({bits: 1}, Atom(name)) for name, bits in self.prices.amounts.items() if bits <= budget)
-        for ways in self.predicates.values():
-            some = _within_budget(_dearer(ways.numbers, more), budget)
-            if some:
-                yield some, ways.best
+        for ways in self.predicates:
+            if ways.cost + more > budget:
+                break
+            yield _within_budget(_dearer(ways.numbers, more), budget), ways.best
 
     def _tuples(self, budget):
         """Of two predicates or more; each one after the first pays a bit to go on or to stop."""
-        level: list[tuple[dict, tuple[Predicate, ...]]] = [(w.numbers, (w.best,)) for w in self.predicates.values()]
+        level: list[tuple[dict, tuple[Predicate, ...]]] = [(w.numbers, (w.best,)) for w in self.predicates]
         while level:
             longer = []
             for ways, before in level:
                 room = budget - min(ways) - 1
-                for more in self.predicates.values():
+                for more in self.predicates:
                     if more.cost > room:
-                        continue
+                        break
                     joint: dict[float, int] = {}
                     for bits, number in ways.items():
                         for cost, times in more.numbers.items():

@@ -131,6 +131,19 @@ class Form:
         return f"{self.kind}({', '.join(parts)})"
 
 
+def weighted_text(weight, form: str) -> str:
+    """A term, of its form's text."""
+    size = abs(weight)
+    return "-" * (weight < 0) + (form if size == 1 else f"{size}*{form}")
+
+
+def sum_text(terms: list[str]) -> str:
+    """A sum, of its terms' texts."""
+    if not terms:
+        return "0"
+    return terms[0] + "".join(f" - {term[1:]}" if term.startswith("-") else f" + {term}" for term in terms[1:])
+
+
 @dataclass(frozen=True)
 class Term:
     """A form with its whole, nonzero weight."""
@@ -143,8 +156,7 @@ class Term:
             raise InputError(f"{self.form} has weight 0; leave the term out")
 
     def __str__(self) -> str:
-        size = abs(self.weight)
-        return "-" * (self.weight < 0) + (f"{self.form}" if size == 1 else f"{size}*{self.form}")
+        return weighted_text(self.weight, str(self.form))
 
 
 @dataclass(frozen=True)
@@ -171,10 +183,7 @@ class Program:
 
     def __str__(self) -> str:
         parts = [str(term) for term in self.terms]
-        if self.constant or not parts:
-            parts.append(str(self.constant))
-        rest = (f" - {part[1:]}" if part.startswith("-") else f" + {part}" for part in parts[1:])
-        return parts[0] + "".join(rest)
+        return sum_text([*parts, str(self.constant)] if self.constant else parts)
 
     def payoffs(self, world):
         """The `Payoffs` of this utility in `world`."""
