@@ -39,7 +39,7 @@ def main():
     world = grid(options.size)
     priors = {"uniform": us.UniformDeterministic(), "decision lists": us.DecisionLists(continue_probability=0.7)}
     print(
-        "| behaviour | random policies | bits of g: like this, reach(G) | price | K | like this | reach(G) | 0 | rest |"
+        "| behaviour | random policies | bits of g: like this, reach(G) | price | K | like this | reach(G) | 0 | best of the rest |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for behaviour, policy in (("right, then down", simple(world)), ("a coin for ties", tossed(world))):
@@ -49,8 +49,10 @@ def main():
             for price, length in prices(world, policy).items():
                 share = posterior(world, tails, bits, length)
                 goal, none = share[OTHERS.index("reach(G)")], share[OTHERS.index("0")]
-                rest = 1 - share[-1] - goal - none
-                print(f"| {shown} | {price} | {length:.1f} | {share[-1]:.3f} | {goal:.3f} | {none:.3f} | {rest:.3f} |")
+                others = {OTHERS[i]: share[i] for i in range(len(OTHERS)) if OTHERS[i] not in ("0", "reach(G)")}
+                rest = max(others, key=others.get)
+                last = f"`{rest}` {others[rest]:.3f}"
+                print(f"| {shown} | {price} | {length:.1f} | {share[-1]:.3f} | {goal:.3f} | {none:.3f} | {last} |")
 
 
 def grid(size):

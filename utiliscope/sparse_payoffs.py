@@ -41,13 +41,14 @@ class SparsePayoffs:
         """The same as `Payoffs`: of U x (S + C + D) numbers, and of U x S x A where actions are paid."""
         action = None
         if self.action is not None:
-            action = self.action.toarray().reshape(self.num_utilities, -1, self.num_actions)
+            action = self.action.toarray().reshape(*self.state.shape, self.num_actions)
         weight = self.weight.toarray() if self.automata else None
         return Payoffs(self.state.toarray(), action, self.reach.toarray(), self.targets, weight, self.automata)
 
     def _each(self, change) -> "SparsePayoffs":
         state, reach, weight = (_plain(change(table)) for table in (self.state, self.reach, self.weight))
         action = None if self.action is None else _plain(change(self.action))
+        action = action if action is not None and action.nnz else None
         reached, used = np.unique(reach.indices), np.unique(weight.indices)
         automata = tuple(self.automata[i] for i in used)
         return replace(
