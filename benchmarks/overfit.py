@@ -38,9 +38,10 @@ def main():
     options = parser.parse_args()
     world = grid(options.size)
     priors = {"uniform": us.UniformDeterministic(), "decision lists": us.DecisionLists(continue_probability=0.7)}
-    print(
-        "| behaviour | random policies | bits of g: like this, reach(G) | price | K | like this | reach(G) | 0 | best of the rest |"
+    columns = (
+        "behaviour, random policies, bits (like this; reach(G)), price, K, like this, reach(G), 0, best of the rest"
     )
+    print("|", " | ".join(columns.split(", ")), "|")
     print("|---|---|---|---|---|---|---|---|---|")
     for behaviour, policy in (("right, then down", simple(world)), ("a coin for ties", tossed(world))):
         for name, prior in priors.items():
