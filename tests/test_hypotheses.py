@@ -1,5 +1,6 @@
 """Programs that agree on every reachable sequence are one hypothesis: checked against all sequences of small worlds."""
 
+import dataclasses
 import itertools
 import math
 from collections import defaultdict
@@ -9,7 +10,9 @@ import pytest
 
 import utiliscope as us
 from utiliscope.automata import automaton
+from utiliscope.payoffs import stack_payoffs
 from utiliscope.utilities import enumeration, equality, meanings
+from utiliscope.utilities.equality import grouped
 from utiliscope.utilities.syntax import And, Atom, Form, Not, Or, Program, Term
 from utiliscope.world.model import reachable_states
 
@@ -294,6 +297,78 @@ def test_rare_states_are_not_lost():
     chain = graph(moves, np.eye(length)[0], 0.5, {"far": far, "near": ~far})
     assert merged(chain, "time(far)", "-time(near)")
     assert not merged(chain, "0", "time(far)") and not merged(chain, "time(@1)", "time(@1) + reach(far)")
+
+
+def groups(world, *texts, **options):
+    """A number for each program, the same for those that are one hypothesis, as they are come upon."""
+    grammar, seen = us.Grammar(world, **options), {}
+    return [seen.setdefault(group, len(seen)) for group in grouped(world, [grammar.parse(text) for text in texts])]
+
+
+@pytest.mark.parametrize(("number", "discount"), [(20, 0.5), (40, 0.95), (60, 0.95)])
+def test_what_random_walks_hardly_ever_reach_counts(number, discount):
+    """The far end of a corridor."""
+    corridor = us.gridworld(["." * number], discount=discount)
+    near, far = (np.arange(number) == place for place in (1, number - 1))
+    features = {"near": near, "both": near | far, "far": far}
+    world = us.world_model(
+        np.asarray(corridor.transition), np.eye(number)[0], discount, features=features, available=corridor.available
+    )
+    texts = ["0", "time(near)", "time(both)", "time(far)", "time(near) + time(far)"]
+    assert groups(world, *texts) == [0, 1, 2, 3, 2]
+    assert {"time(near)", "time(both)", "time(far)"} <= set(us.Grammar(world).enumerate(11).names)
+
+
+def test_what_cancels_is_nothing():
+    """Nobody ends in `start`: what states are paid there and actions cost there cancel."""
+    chance = np.zeros((4, 1, 4))
+    chance[[0, 1, 1, 2, 3], 0, [1, 2, 3, 2, 3]] = 1, 0.5, 0.5, 1, 1
+    world = us.world_model(chance, [1, 0, 0, 0], 0.9, features=bools(start="x...", x="..x."), horizon=4)
+    texts = ["0", "end(start)", "end(x)", "end(x) + end(start)", "end(x) + 2*end(start)", "reach(x)"]
+    assert groups(world, *texts) == [0, 0, 1, 1, 1, 1]
+    assert us.Grammar(world).enumerate(14).names == ["0", "-reach(x)", "reach(x)"]
+    # In floats too.
+    table = equality.coefficients(
+        world, stack_payoffs([us.Grammar(world).parse(text).payoffs(world) for text in texts])
+    )
+    assert table.shape == (6, 1) and not table[:2].any() and (table[2:] > 0).all()
+
+
+def test_within_ends_where_the_world_ends():
+    endless = us.gridworld(["..G"], discount=0.9)
+    ends = [
+        "0",
+        "end(G)",
+        "within(5, end(G))",
+        "within(4, end(G))",
+        "within(9, within(5, end(G)))",
+        "within(2, end(G))",
+    ]
+    assert groups(dataclasses.replace(endless, horizon=4), *ends) == [0, 1, 1, 1, 1, 2]
+    nested = ["within(2, within(3, end(G)))", "within(3, within(2, end(G)))", "within(2, end(G))"]
+    for horizon in (4, None):
+        assert groups(dataclasses.replace(endless, horizon=horizon), *nested, "0") == [0, 0, 0, 1]
+
+
+def test_many_sums_and_large_weights_stay_apart():
+    """Of two features that have nothing to do with each other, all that are no multiples."""
+    others = "reach visits every sequence within avoid end not and or"
+    grammar = us.Grammar(us.gridworld(["a.b"]), weights=dict.fromkeys(others.split(), 0))
+    candidates, directions = grammar.enumerate(26), set()
+    for name in candidates.names:
+        weights = defaultdict(int)
+        for term in grammar.parse(name).terms:
+            weights[str(term.form)] += term.weight
+        size = math.gcd(*weights.values()) or 1
+        directions.add(tuple(sorted((form, weight // size) for form, weight in weights.items())))
+    assert len(directions) == len(candidates) > 10_000
+
+
+def test_possible_worlds_of_several_discounts_leave_out_the_end():
+    several = us.possible_worlds([us.gridworld(["..G"], discount=one) for one in (0.9, 0.8)], [1, 1])
+    assert "end" not in us.Grammar(several).prices.kinds and len(us.Grammar(several).enumerate(13)) > 10
+    with pytest.raises(us.InputError, match="different discounts"):
+        us.Grammar(several, weights={"end": 1}).enumerate(13)
 
 
 def test_chance_counts_although_no_policy_changes_it():

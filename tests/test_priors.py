@@ -613,3 +613,9 @@ def test_words_of_the_machine_in_quotes():
 )
 def test_errors_in_programs_point_at_the_place(text, column, message):
     points_at(StackMachine(GRID), text, column, message)
+
+
+def test_sums_of_many_bits_stay_apart():
+    """Whole weights of two features: as many hypotheses as there are directions."""
+    candidates = SparseWeights(us.gridworld(["a.b"])).enumerate(28)
+    assert len(candidates) == 55_913

@@ -49,7 +49,7 @@ forms = st.recursive(
         of_kind("sequence", sets, sets) | of_kind("sequence", sets, sets, sets),
         of_kind("does", sets, action=names),
     ),
-    lambda form: of_kind("within", number=counts, inner=form),
+    lambda form: of_kind("within", number=counts, inner=form.filter(lambda one: one.kind != "does")),
     max_leaves=3,
 )
 terms = st.builds(Term, whole, forms)
@@ -114,6 +114,7 @@ def test_text_is_read_and_tidied(text, printed):
         ("sequence(b)", 11, "expected ','.*sequence\\(p, q, ...\\)"),
         ("within(3, b)", 11, "unknown form 'b'"),
         ("within(b, time(G))", 8, "expected a whole number"),
+        ("within(3, does(b, up))", 11, "cannot stand within another form"),
         ("within(3)", 9, "expected ','.*within\\(n, form\\)"),
         ("time(b and)", 11, "expected a feature"),
         ("time((b or G)", 5, "not closed"),
@@ -369,3 +370,46 @@ def test_candidate_set_refuses(utilities, code_length, message):
 def test_candidate_set_refuses_payoffs_of_another_world():
     with pytest.raises(us.InputError, match="state has shape \\(7,\\)"):
         us.candidate_set(TWO, {"a": us.Payoffs(np.zeros(7), None, np.zeros(0), np.zeros((0, 7), bool))})
+
+
+@pytest.mark.parametrize(
+    "text", ["reach(" + "(" * 3000 + "b", "time(b) - " + "within(2, " * 3000, "time(" + "not " * 9999]
+)
+def test_too_deep_is_said(text):
+    with pytest.raises(us.InputError, match=r"nested too deeply at column \d+ of the utility"):
+        us.Grammar(GRID).parse(text)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        dict(weights={"and": 2.0, "or": 2.0}),
+        dict(weights=dict.fromkeys(["time", "reach", "avoid", "end", "visits", "every", "sequence"], 0)),
+        dict(features={3: np.ones(9)}),
+        dict(forms={"atom": np.ones(9)}),
+    ],
+    ids=["endless sets", "endless forms", "number as a name", "name of a production"],
+)
+def test_vocabularies_that_cannot_be(given):
+    with pytest.raises(us.InputError, match=r"have no end|by name|take a plain word|for each production"):
+        us.Grammar(GRID, **given)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Form("every", (Atom("G"),)),
+        lambda: Form("reach", (Atom("G"), Atom("b"))),
+        lambda: Form("sequence", (Atom("G"),)),
+        lambda: Form("within", (), 3, Form("does", (Atom("G"),), action="up")),
+    ],
+)
+def test_programs_by_hand_are_checked(build):
+    with pytest.raises(us.InputError, match=r"is written|cannot stand"):
+        build()
+
+
+def test_numbers_of_numpy_are_weights():
+    weights = {"reach": 2.0, "time": 0.5}
+    plain, numpy = (us.Grammar(GRID, weights=w) for w in (weights, {k: np.float32(v) for k, v in weights.items()}))
+    assert plain.code_length("reach(G)") == numpy.code_length("reach(G)")

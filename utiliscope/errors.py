@@ -1,5 +1,8 @@
 """The one exception for bad input: what is wrong, where, and what to do next."""
 
+import math
+from numbers import Real
+
 
 class InputError(ValueError):
     """A file, array or argument from outside that cannot be used.
@@ -12,6 +15,12 @@ def check_whole(name: str, value, least: int) -> None:
     """Raise InputError unless `value` is a whole number of at least `least`."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
         raise InputError(f"{name} is {value!r}; it must be a whole number of at least {least}")
+
+
+def check_bits(max_bits) -> None:
+    """Raise InputError unless `max_bits` is a number of bits that some program takes."""
+    if isinstance(max_bits, bool) or not (isinstance(max_bits, Real) and 1 <= max_bits < math.inf):
+        raise InputError(f"max_bits is {max_bits!r}; the shortest program takes about 1 bit, and 14 is a good start")
 
 
 def listed(items, limit: int = 5) -> str:

@@ -145,8 +145,8 @@ def sample_programs(
 
     Costs some 0.1 to 0.5 ms for each move of each chain and temperature, on one core, besides the likelihood.
     """
-    prices = grammar.prices
     _check(grammar, num_samples, num_warmup, num_chains, num_temperatures, moves_per_sample, simplicity)
+    prices = grammar.prices
     if not math.isfinite(total_mass(prices, simplicity)):
         raise InputError(
             f"simplicity is {simplicity}: the masses 2^(-{simplicity} K) of this grammar's programs have no finite "

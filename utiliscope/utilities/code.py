@@ -13,6 +13,7 @@ sum to 1. Constants are notation outside the code: they change a utility by an a
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 
 from utiliscope.errors import InputError, listed
 
@@ -26,11 +27,13 @@ FORM_WEIGHTS = {
 OWN_WEIGHT = 1 / 8
 PREDICATE_WEIGHTS = {"atom": 5 / 8, "not": 1 / 8, "and": 1 / 8, "or": 1 / 8}
 STATE_WEIGHT = {"state": 1 / 2}
+# Of the mass of all programs, what is rounding.
+_PROPER = 1e-6
 
 
 def gamma_bits(number: int) -> int:
     """Elias gamma code length of a whole number from 1 on: 2 floor(log2 n) + 1."""
-    return 2 * number.bit_length() - 1
+    return 2 * int(number).bit_length() - 1
 
 
 def largest_gamma(bits: float) -> int:
@@ -117,7 +120,7 @@ def prices(sets, states, amounts, actions, own, weights, horizon) -> Prices:
         raise InputError(f"the weight of 'state' is {there['state']}; it is the share of atoms that are single states")
     total = len(amounts) + len(sets) + bool(states)
     gammas = [2.0 ** -gamma_bits(n) for n in range(1, horizon + 1)]
-    return Prices(
+    found = Prices(
         shares({kind: there[kind] for kind in [*kinds, *own]}),
         predicates,
         {name: math.log2(len(sets)) + (-math.log2(1 - share) if share < 1 else math.inf) for name in sets},
@@ -127,14 +130,22 @@ def prices(sets, states, amounts, actions, own, weights, horizon) -> Prices:
         {name: math.log2(len(actions)) for name in actions},
         tuple(-math.log2(mass / sum(gammas)) for mass in gammas),
     )
+    if not abs(total_mass(found, 1.0) - 1) < _PROPER:
+        raise InputError(
+            "with these weights programs have no end: 'and', 'or', 'not' and 'within' have to leave more weight to "
+            "the others"
+        )
+    return found
 
 
 def checked_weights(weights, known):
-    weights = dict(weights or {})
+    weights = {} if weights is None else weights
+    if not isinstance(weights, Mapping):
+        raise InputError(f"weights are {weights!r:.60}; give a number for each production, by name")
     for name, weight in weights.items():
         if name not in known:
             raise InputError(f"no production is called {name!r}; weights are for {listed(known)}")
-        if not (isinstance(weight, (int, float)) and 0 <= weight < math.inf):
+        if isinstance(weight, bool) or not (isinstance(weight, Real) and 0 <= weight < math.inf):
             raise InputError(f"the weight of {name!r} is {weight!r}; give a finite number, 0 to leave it out")
     return weights
 

@@ -45,6 +45,7 @@ class _Sums(NamedTuple):
 
 def enumerated(world, prices: Prices, own, max_bits: float) -> Candidates:
     """The candidates of all programs that take at most `max_bits` bits."""
+    _refuse_early(prices, max_bits)
     # A program of one term pays for its end, and for the term's flag, sign and weight of 1.
     forms = Forms(world, prices, own, max_bits - 1 - prices.term(1)) if max_bits >= 1 + prices.term(1) else None
     if forms is None or not forms.ways:
@@ -75,6 +76,29 @@ def enumerated(world, prices: Prices, own, max_bits: float) -> Candidates:
     some = chosen[weight_of[chosen] != 0]
     shares = csr_array((weight_of[some], (sums, form_of[some])), (len(chosen), parts.num_utilities))
     return Candidates([names[i] for i in shown], length[shown], parts.mixed(shares))
+
+
+def _refuse_early(prices, max_bits):
+    """Refuse what one of the cheapest sets in one form would be too much for, before forms are listed."""
+    sets = [*prices.sets.values(), *prices.states.values()]
+    if not sets:
+        return
+    cheapest = prices.predicates["atom"] + min(sets)
+    costs = [bits + cheapest for kind, bits in prices.kinds.items() if FORMS.get(kind) == "p"]
+    if not costs:
+        return
+    room = int(max_bits - 1)
+    # Terms by their bits: two of each weight; and ordered sums of m terms.
+    terms = np.zeros(room + 1)
+    for bits in range(1, room + 1, 2):
+        if bits + 2 + min(costs) <= room:
+            terms[int(np.ceil(bits + 2 + min(costs)))] += 2.0 ** ((bits + 1) / 2)
+    sums, number, orders = terms, 1, 1.0
+    while sums.any():
+        if sums.sum() / orders > _MOST_SUMS:
+            _refuse(max_bits)
+        sums, number = np.convolve(sums, terms)[: room + 1], number + 1
+        orders *= number
 
 
 def _terms(forms: Forms, max_bits) -> _Terms:

@@ -3,8 +3,9 @@
 Forms are functions of state sequences, and can depend on each other linearly: reach(p) is a multiple of time(p)
 where p is never left, a feature and its complement sum to a constant, an unreachable state gives zero. All such
 dependencies are found at once, by evaluating every form under random walks in the world: in residues, which show
-whether two programs agree but for the sign of the factor between them; else in floats, under more walks than there are
-forms.
+whether two programs agree but for the sign of the factor between them. Else in floats, under more walks than there are
+forms; these do not see what is rarer along the walks than `_SMALL`. Where residues are known, floats are for small sets
+of forms without memory, in worlds where no state is rare.
 """
 
 from functools import partial
@@ -32,8 +33,11 @@ _ENTRIES = 2**20
 _RELATIVE = 1e-9
 _ROUNDING = 1e-14
 _SMALL = 1e-7
-# Walks times memories times moves that take less time in floats than residues take to be compiled.
+# Walks times moves that take less time in floats than residues take to be compiled.
 _FEW_PRODUCTS = 2e7
+# Floats tell apart what is there when no state is visited less than this share of another, no weight is larger, and
+# there are no more sums to be told apart.
+_SHARE, _LARGEST_WEIGHT, _FEW_SUMS = 1e-4, 64, 20_000
 # Forms compared in floats at once, where groups can be compared apart: the cost grows with the square of the number.
 _BATCH_FORMS = 64
 
@@ -50,8 +54,9 @@ def coefficients(world, parts: Payoffs) -> np.ndarray:
     walks = [_walk_values(one, parts) for one in worlds]
     steps = max(1 / (1 - float(one.discount)) if one.horizon is None else one.horizon + 1 for one in worlds)
     rounding = _ROUNDING * max(steps, 10)
-    values, centred = np.concatenate(walks), np.concatenate([part - part.mean(0) for part in walks])
-    size = np.sqrt((values**2).sum(0))
+    centred = np.concatenate([part - part.mean(0) for part, _ in walks])
+    # What cancels within a form leaves its rounding behind.
+    size = np.sqrt(sum((part**2).sum(0) for _, part in walks))
     variation = np.sqrt((centred**2).sum(0))
     varies = np.flatnonzero(variation > rounding * size)
     unit = centred[:, varies] / variation[varies]
@@ -81,31 +86,57 @@ def grouped(world, programs) -> np.ndarray:
     return same_hypotheses(world, sparse_stack(list(forms.values())), rows, weights)
 
 
-def same_hypotheses(world, parts: SparsePayoffs, rows, weights, most_forms=None) -> np.ndarray:
+def same_hypotheses(world, parts: SparsePayoffs, rows, weights, most_forms=None, table=None) -> np.ndarray:
     """`[N]` a number for each sum of weighted forms, the same for those that are one hypothesis.
 
     parts: the stack of what each form pays. rows: `[N, m]` places in it. weights: `[N, m]`, 0 where nothing is added.
-    Raises InputError where more than `most_forms` have to be compared in floats.
+    table: `[forms, R]` as from `coefficients`, where it is known. Raises InputError where more than `most_forms` have
+    to be compared in floats.
     """
-    found = None if _is_quick(world, parts) else proportional(world, parts, rows, weights)
+    plain = len(rows) <= _FEW_SUMS and np.abs(weights).max(initial=0) <= _LARGEST_WEIGHT
+    quick = plain and (table is not None or _is_quick(world, parts))
+    found = None if quick else proportional(world, parts, rows, weights)
     if found is None:
         if most_forms and parts.num_utilities > most_forms:
-            refuse_forms(f"more than {most_forms}", most_forms)
-        return hypotheses(coefficients(world, parts.dense()), rows, weights)
+            refuse_forms(most_forms)
+        return hypotheses(coefficients(world, parts.dense()) if table is None else table, rows, weights)
     group, sign = found
     side = (sign > 0) * 1
     for some in _batches(group, sign, rows, weights, most_forms):
         forms, place = np.unique(rows[some][weights[some] != 0], return_inverse=True)
         local = np.zeros(rows[some].shape, int)
         local[weights[some] != 0] = place
-        side[some] = hypotheses(coefficients(world, parts[forms].dense()), local, weights[some])
+        known = coefficients(world, parts[forms].dense()) if table is None else table[forms]
+        side[some] = hypotheses(known, local, weights[some])
     return np.unique(np.stack([group, side]), axis=1, return_inverse=True)[1].reshape(-1)
 
 
 def _is_quick(world, parts):
-    """Whether it is in floats."""
-    memories = len(parts.targets) + sum(one.num_memories for one in parts.automata)
-    return (parts.num_utilities + _SPARE_WALKS) * (memories + 1) * world.num_states**2 < _FEW_PRODUCTS
+    """Whether it is in floats, and nothing is too rare for them."""
+    if parts.automata or parts.action is not None:
+        return False
+    if (parts.num_utilities + _SPARE_WALKS) * (len(parts.targets) + 1) * world.num_states**2 > _FEW_PRODUCTS:
+        return False
+    return all(_least_share(one) > _SHARE for _, one in weighted_worlds(world))
+
+
+def _least_share(world) -> float:
+    """The visits of the rarest state that can be reached over those of the commonest, if every move is as likely."""
+    states = np.flatnonzero(reachable_states(world))
+    pairs = moves(world.transition, world.available)
+    kernel = np.zeros((world.num_states, world.num_states))
+    kernel[pairs[:, 0], pairs[:, 1]] = 1.0
+    kernel = kernel[np.ix_(states, states)]
+    step = float(world.discount) * kernel / kernel.sum(1, keepdims=True)
+    present = np.asarray(world.initial)[states]
+    if world.horizon is None:
+        visits = np.linalg.solve(np.eye(len(states)) - step.T, present)
+    else:
+        visits = present
+        for _ in range(world.horizon):
+            present = present @ step
+            visits = visits + present
+    return visits.min() / visits.max()
 
 
 def _batches(group, sign, rows, weights, most_forms):
@@ -117,7 +148,7 @@ def _batches(group, sign, rows, weights, most_forms):
     for some in (order[b:e] for b, e in zip(begin, end, strict=True)):
         own = set(rows[some][weights[some] != 0].tolist())
         if most_forms and len(own) > most_forms:
-            refuse_forms(f"more than {most_forms}", most_forms)
+            refuse_forms(most_forms)
         if batch and len(forms | own) > _BATCH_FORMS:
             yield np.concatenate(batch)
             batch, forms = [], set()
@@ -176,8 +207,9 @@ def _independent(unit, slack) -> np.ndarray:
     return np.array(chosen, int)
 
 
-def _walk_values(world, parts) -> np.ndarray:
-    """`[walks, forms]` the exact expectation of every form under random walks, up to a constant for each form.
+def _walk_values(world, parts) -> tuple[np.ndarray, np.ndarray]:
+    """`[walks, forms]` the exact expectation of every form under random walks, up to a constant for each form; and
+    `[walks, forms]` the sum of the sizes of what it adds up.
 
     A walk goes from a random mixture of the possible first states along random mixtures of the possible next
     states, whichever action leads there: policies alone would not see differences that only chance decides.
@@ -208,12 +240,15 @@ def _walk_values(world, parts) -> np.ndarray:
         left -= walks
     visits, reached, paid, used = (np.concatenate(part) for part in zip(*found, strict=True))
     amounts = np.asarray(parts.state)[:, states]
-    result = visits @ (amounts - _usual(visits, amounts)).T + reached @ np.asarray(parts.reach).T
+    amounts = amounts - _usual(visits, amounts)
+    each = [(visits, amounts), (reached, np.asarray(parts.reach))]
     if parts.weight is not None:
-        result = result + paid @ np.asarray(parts.weight).T
+        each.append((paid, np.asarray(parts.weight)))
+    result, size = (sum(used @ change(table).T for used, table in each) for change in (np.asarray, np.abs))
     if acting:
-        result = result + _action_values(rng, world, np.asarray(parts.action), states[pairs], used)
-    return result
+        acted = _action_values(rng, world, np.asarray(parts.action), states[pairs], used)
+        result, size = result + acted, size + np.abs(acted)
+    return result, size
 
 
 def _action_values(rng, world, paid, pairs, used):

@@ -12,7 +12,8 @@ Of a sequence s_0, s_1, ..., with discount g:
     within(n, form)     the form, as far as the first n steps    the same, of s_0 .. s_n
     does(p, a)          taking the action a in p                 sum_t g^t p(s_t) [a_t = a]
 
-A form without a horizon ends with chance 1 - g at every step: so end(p) is the chance of ending in p.
+Where the world has a horizon before s_n, s_n is the last state. A form without a horizon ends with chance 1 - g at
+every step: so end(p) is the chance of ending in p.
 """
 
 import numpy as np
@@ -21,22 +22,22 @@ from utiliscope.automata import Automaton, smallest
 from utiliscope.errors import InputError
 
 
-def compiled(form, states_of, leaves) -> Automaton:
+def compiled(form, states_of, leaves, horizon=None) -> Automaton:
     """The smallest automaton of a form that looks at states only.
 
     states_of: gives the `[S]` values of a predicate, and is told whether that may be an amount.
-    leaves: amounts `[S]` or the automaton of each of a grammar's own forms.
+    leaves: amounts `[S]` or the automaton of each of a grammar's own forms. horizon: of the world, or None.
     """
-    return smallest(*_machine(form, states_of, leaves))
+    return smallest(*_machine(form, states_of, leaves, horizon))
 
 
-def _machine(form, states_of, leaves):
-    """`[M, S]` memories left and payments."""
+def _machine(form, states_of, leaves, horizon):
+    """`[M, S]` memories left and payments, of sequences that end at the horizon."""
     if form.kind in leaves:
         own = leaves[form.kind]
         return (own.step, own.pay) if isinstance(own, Automaton) else _steady(own)
     if form.kind == "within":
-        return _within(form, states_of, leaves)
+        return _within(form, states_of, leaves, horizon)
     sets = [states_of(predicate, form.kind == "time") for predicate in form.predicates]
     match form.kind:
         case "time":
@@ -83,14 +84,15 @@ def _every(inside, number):
     return np.where(counts, number - 1, np.maximum(left - 1, 0)), np.where(counts, 1.0, 0.0)
 
 
-def _within(form, states_of, leaves):
+def _within(form, states_of, leaves, horizon):
     """Memory: that of the form within, for each time."""
-    inner, steps = form.inner, form.number + 1
+    inner, end = form.inner, form.number if horizon is None else min(form.number, horizon)
+    steps = end + 1
     if inner.kind == "end":
         inside = np.asarray(states_of(inner.predicates[0], False), bool)
         step = np.repeat(np.append(np.arange(1, steps), -1)[:, None], len(inside), axis=1)
         return step, np.where(np.arange(steps)[:, None] == steps - 1, inside, 0.0) * 1.0
-    own, pay = _machine(inner, states_of, leaves)
+    own, pay = _machine(inner, states_of, leaves, end)
     size = len(own)
     later = np.concatenate([np.where(own < 0, -1, own + (time + 1) * size) for time in range(steps)])
     return np.where(later >= steps * size, -1, later), np.tile(pay, (steps, 1))

@@ -9,18 +9,18 @@ import jax
 import numpy as np
 
 from utiliscope.automata import Automaton, automaton
-from utiliscope.errors import InputError, check_whole, listed
+from utiliscope.errors import InputError, check_bits, check_whole, listed
 from utiliscope.world.model import check_world
 from utiliscope.world.possible import World, weighted_worlds
 
 from .candidates import Candidates, sorted_candidates
-from .code import Prices, prices
+from .code import PREDICATE_WEIGHTS, STATE_WEIGHT, Prices, prices
 from .drawing import drawn
 from .enumeration import enumerated
 from .equality import grouped
 from .meaning import action_names, state_names
 from .reading import parse
-from .syntax import FORMS, WORDS, Atom, Form, Own, Program, atoms_of, operators_of
+from .syntax import FORMS, PLAIN_WORD, Atom, Form, Own, Program, atoms_of, operators_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +38,13 @@ class Grammar:
     features: more features, by name: `[S]`, or a function of a state's name that gives a bool, or an amount.
     forms: more forms, by name, written name(): an `Automaton`, `[S]` amounts a step, or a function of a state's name.
     weights: relative weights of productions, where not the usual ones (`code.FORM_WEIGHTS`, `code.PREDICATE_WEIGHTS`;
-        "state" is the share of atoms that are single states, 1/2). Weight 0 leaves a production out.
-    horizon: the longest time that a form may look at or wait for, and the most visits it counts. A count n costs
-        its Elias gamma code, 2 floor(log2 n) + 1 bits, less what there is to save as none is longer.
+        "state" is the share of atoms that are single states, 1/2). Weight 0 leaves a production out, as `end` is by
+        default in `PossibleWorlds` of several discounts, where it is no single utility.
+    horizon: the longest n, which is the time that `within` looks at and `every` waits for, and the visits that `visits`
+        counts. Each costs its Elias gamma code, 2 floor(log2 n) + 1 bits, less what there is to save as none is longer.
 
-    Raises InputError for worlds without anything to name, features that are not finite, and names taken twice.
+    Raises InputError for worlds without anything to name, features that are not finite, names taken twice, and weights
+    under which programs have no end.
     """
 
     world: World
@@ -70,15 +72,19 @@ class Grammar:
         object.__setattr__(self, "prices", self._prices())
 
     def _own(self) -> Own:
-        features = {name: self._values("feature", name, given) for name, given in dict(self.features or {}).items()}
+        for what, given in (("features", self.features), ("forms", self.forms)):
+            if given is not None and not (isinstance(given, Mapping) and all(isinstance(name, str) for name in given)):
+                raise InputError(f"{what} of your own are {given!r:.60}; give them by name, as a dictionary")
+        features = {name: self._values("feature", name, given) for name, given in (self.features or {}).items()}
         for name in features:
             if name in self.world.features:
                 raise InputError(f"the world has a feature called {name!r} already; give yours another name")
         forms = {}
-        for name, given in dict(self.forms or {}).items():
-            if not (isinstance(name, str) and name.isidentifier()) or name in FORMS or name in WORDS:
+        taken = [*FORMS, *PREDICATE_WEIGHTS, *STATE_WEIGHT]
+        for name, given in (self.forms or {}).items():
+            if not PLAIN_WORD.fullmatch(name) or name in taken:
                 raise InputError(
-                    f"a form of your own is called {name!r}; take a plain word that is not one of {listed(FORMS)}"
+                    f"a form of your own is called {name!r}; take a plain word that is not one of {', '.join(taken)}"
                 )
             if isinstance(given, Automaton):
                 forms[name] = automaton(given.step, given.pay)
@@ -121,7 +127,12 @@ class Grammar:
         amounts = [name for name in self._features if name not in sets]
         states = state_names(self.world) if self.states else ()
         actions = action_names(self.world) if self.actions else ()
-        return prices(sets, states, amounts, actions, list(self.own.forms), self.weights, self.horizon)
+        weights = self.weights
+        discounts = {float(one.discount) for _, one in weighted_worlds(self.world)}
+        if weights is None or (isinstance(weights, Mapping) and "end" not in weights):
+            # It would be another utility in each world.
+            weights = dict(weights or {}) | ({"end": 0} if self.world.horizon is None and len(discounts) > 1 else {})
+        return prices(sets, states, amounts, actions, list(self.own.forms), weights, self.horizon)
 
     def parse(self, text) -> Program:
         """The program that `text` spells, such as "reach(G) - 2*every(port, 10)"."""
@@ -148,8 +159,7 @@ class Grammar:
         by the shortest of them; its mass is the sum of 2^-K over all of them that were found. Utilities that
         prefer nothing are the candidate "0".
         """
-        if not 1 <= max_bits < math.inf:
-            raise InputError(f"max_bits is {max_bits}; the shortest program takes 1 bit, and 14 is a good start")
+        check_bits(max_bits)
         return enumerated(self.world, self.prices, self.own, float(max_bits))
 
     def select(self, expressions) -> Candidates:
@@ -209,6 +219,11 @@ class _Vocabulary:
             return None
         if kind == "does" and not self.grammar.actions:
             return "does(...) names an action", "this grammar has no actions; use Grammar(world, actions=True)"
+        if kind in FORMS and not prices.sets and not prices.states:
+            return (
+                f"{kind!r} is of sets of states, and the features here are amounts",
+                "give features that are true or false, or use Grammar(world, states=True)",
+            )
         return f"{kind!r} has weight 0 in this grammar", "use another form, or give it a weight"
 
     def refuse_atom(self, atom, amount):

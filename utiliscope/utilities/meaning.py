@@ -55,7 +55,7 @@ def form_payoffs(world, form: Form, own=Own()) -> Payoffs:
     if form.kind in ("reach", "avoid"):
         sign = 1.0 if form.kind == "reach" else -1.0
         return Payoffs(np.zeros(num_states), None, np.array([sign]), values(form.predicates[0])[None])
-    machine = compiled(form, values, own.forms)
+    machine = compiled(form, values, own.forms, world.horizon)
     if machine.num_memories == 1 and (np.asarray(machine.step) == 0).all():
         return Payoffs(np.asarray(machine.pay)[0], None, none, no_targets)
     if machine.num_memories == 1 and np.array_equal(np.asarray(machine.pay), (np.asarray(machine.step) < 0) * 1.0):

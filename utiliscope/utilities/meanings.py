@@ -20,14 +20,13 @@ _DIGITS = 10
 # that may turn out to be the same.
 MOST_FORMS, MOST_ROUNDED, _MOST_TRIED = 20_000, 1000, 100_000
 # Pairs of predicates that are joined.
-_MOST_JOINED = 2_000_000
+_MOST_JOINED = 300_000
 
 
-def refuse_forms(number, most=None):
+def refuse_forms(most=None):
     """Raise InputError where there are too many forms."""
-    most = most or MOST_FORMS
     raise InputError(
-        f"the programs use {number} different forms, more than the {most} that can be compared in this world; "
+        f"the programs use more than {most or MOST_FORMS} different forms, too many to compare in this world; "
         "name the sets of states that matter as features, leave forms out by weight 0, or lower max_bits"
     )
 
@@ -66,7 +65,7 @@ class Forms:
         found: dict[tuple, tuple[Payoffs, Ways]] = {}
         for tried, (ways, form) in enumerate(self._forms(self.max_bits)):
             if tried > _MOST_TRIED or len(found) > MOST_FORMS:
-                refuse_forms(f"more than {min(tried, MOST_FORMS)}")
+                refuse_forms(min(tried, MOST_FORMS))
             paid = form_payoffs(world, form, own)
             entry = found.setdefault(self._content(paid), (paid, Ways()))[1]
             for bits, number in ways.items():
@@ -100,11 +99,7 @@ class Forms:
             level: dict[bytes, Ways] = {}
             self._negate(level, levels[-1], budget)
             for i, left in enumerate(levels):
-                right = levels[len(levels) - 1 - i]
-                joined += len(left) * len(right)
-                if joined > _MOST_JOINED:
-                    refuse_forms("too many")
-                self._join(level, left, right, budget)
+                joined += self._join(level, left, levels[len(levels) - 1 - i], budget, _MOST_JOINED - joined)
             levels.append(level)
         total: dict[bytes, Ways] = {}
         for level in levels:
@@ -126,20 +121,26 @@ class Forms:
                 if cost + bits <= budget:
                     self._count(level, ~self.values[extent], cost + bits, number, Not(ways.best))
 
-    def _join(self, level, lefts, rights, budget):
+    def _join(self, level, lefts, rights, budget, most) -> int:
+        """How many pairs there were; at most `most`."""
+        rights, pairs = sorted(rights.items(), key=lambda entry: entry[1].cost), 0
         for kind, operator, combined in (("and", And, np.logical_and), ("or", Or, np.logical_or)):
             bits = self.prices.predicates.get(kind, np.inf)
             for left, some in lefts.items():
                 room = budget - bits - some.cost
-                for right, others in rights.items():
+                for right, others in rights:
                     if others.cost > room:
-                        continue
+                        break
+                    pairs += 1
+                    if pairs > most:
+                        refuse_forms()
                     values = combined(self.values[left], self.values[right])
                     for cost, number in some.numbers.items():
                         for more, times in others.numbers.items():
                             if cost + more + bits <= budget:
                                 joint = operator(some.best, others.best)
                                 self._count(level, values, cost + more + bits, number * times, joint)
+        return pairs
 
     def _forms(self, budget, within=False):
         """`(numbers by bits, form)` for every form within the budget, by extent of its predicates."""
@@ -204,6 +205,8 @@ class Forms:
                     joint = _within_budget(joint, budget)
                     if joint:
                         longer.append((joint, (*before, more.best)))
+                        if len(longer) > _MOST_TRIED:
+                            refuse_forms(_MOST_TRIED)
             yield from longer
             level = longer
 

@@ -13,9 +13,9 @@ import json
 import re
 from typing import Protocol, runtime_checkable
 
-from utiliscope.errors import InputError, listed
+from utiliscope.errors import InputError
 
-from .syntax import FORMS, WORDS, And, Atom, Form, Not, Or, Program, Term
+from .syntax import FORMS, WORDS, And, Atom, Form, Not, Or, Program, Term, usage
 
 # Beyond this, weights are not exact in float64.
 _LARGEST = 2**53
@@ -62,6 +62,13 @@ def parse(text, vocabulary: Vocabulary = Anything()) -> Program:
     if not isinstance(text, str):
         raise InputError(f"a utility is written as text, not {type(text).__name__}; e.g. 'reach(G) - 2*time(b)'")
     reader = Reader(text, vocabulary)
+    try:
+        return _program(reader)
+    except RecursionError:
+        reader.fail("this is nested too deeply", "take out parentheses, or split the utility")
+
+
+def _program(reader) -> Program:
     if reader.kind == "end":
         raise InputError("the utility is empty; write one such as reach(G) - 2*time(b), or 0 for no preference")
     terms, constant, first = [], 0, True
@@ -100,7 +107,7 @@ def _form(reader) -> Form:
     kind, place = reader.token, reader.start
     leaf = kind in reader.vocabulary.leaves
     if not leaf and kind not in FORMS:
-        known = listed([*FORMS, *reader.vocabulary.leaves])
+        known = ", ".join([*FORMS, *reader.vocabulary.leaves])
         reader.fail(f"unknown form {kind!r}", f"the forms are {known}")
     reader.refuse(reader.vocabulary.refuse_kind(kind), place)
     reader.advance()
@@ -135,6 +142,8 @@ def _arguments(reader, kind, parts, opened):
         else:
             if reader.kind != "word":
                 reader.fail(f"expected a form, found {reader.described}", f"{kind} is written {usage(kind)}")
+            if reader.token == "does":
+                reader.fail("does(...) cannot stand within another form", "it looks at actions; write it as a term")
             parts["inner"] = _form(reader)
         place += 1
 
@@ -146,18 +155,6 @@ def _close(reader, opened, kind):
         more = f"{kind} is written {usage(kind)}" if kind in FORMS else f"{kind} takes nothing: write {kind}()"
         reader.fail(f"expected ')', found {reader.described}", more)
     reader.advance()
-
-
-def usage(kind) -> str:
-    """How a form is written, such as every(p, n)."""
-    names, seen = [], "pqr"
-    for letter in FORMS[kind].rstrip("*"):
-        if letter == "p":
-            names.append(seen[0])
-            seen = seen[1:]
-        else:
-            names.append({"n": "n", "f": "form", "a": "action"}[letter])
-    return f"{kind}({', '.join(names)}{', ...' if FORMS[kind].endswith('*') else ''})"
 
 
 def _predicate(reader, amount):

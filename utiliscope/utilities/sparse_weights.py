@@ -14,18 +14,20 @@ from dataclasses import KW_ONLY, dataclass, field
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import cached_property
+from numbers import Real
 
 import jax
 import numpy as np
 
-from utiliscope.errors import InputError, listed
+from utiliscope.errors import InputError, check_bits, listed
 from utiliscope.payoffs import Payoffs
+from utiliscope.sparse_payoffs import sparse_stack
 from utiliscope.world.possible import World
 
 from .candidates import Candidates
 from .code import gamma_bits, largest_gamma
 from .drawing import drawn_weight
-from .equality import hypotheses
+from .equality import same_hypotheses
 from .meaning import atom_values
 from .meanings import BIT_TOLERANCE
 from .priors import differences, independent, most_programs, payment_candidates, payment_features, summed
@@ -62,7 +64,12 @@ class WeightedSum:
         paid = np.zeros(world.num_states)
         for atom, number in self.terms:
             paid = paid + number * float(self.unit) * atom_values(world, atom, self.own)
-        return Payoffs(paid, None, np.zeros(0), np.zeros((0, world.num_states), bool))
+        return Payoffs(paid, None, *_nothing(world))
+
+
+def _nothing(world):
+    """Nothing to reach."""
+    return np.zeros(0), np.zeros((0, world.num_states), bool)
 
 
 def _decimal(number, unit) -> str:
@@ -106,8 +113,8 @@ class SparseWeights:
         if self.precision is None and self.scale is not None:
             raise InputError("scale is of weights that are not whole; give a precision too, or leave scale out")
         for name, value in (("precision", self.precision), ("scale", self.scale)):
-            if value is not None and not (0 < value < math.inf):
-                raise InputError(f"{name} is {value}; it must be a finite number above 0")
+            if value is not None and not (isinstance(value, Real) and 0 < value < math.inf):
+                raise InputError(f"{name} is {value!r}; it must be a finite number above 0")
         if self.precision is not None and not 1e-9 <= self._step <= 1e9:
             raise InputError(f"precision is {self._step:g} times the scale; take one between 1e-9 and 1e9 times it")
 
@@ -219,12 +226,12 @@ class SparseWeights:
         Cost: a number for each sum and reachable state, at most 2^27 of them and four million sums; raises InputError
         for more. And `differences`.
         """
-        if not 1 <= max_bits < math.inf:
-            raise InputError(f"max_bits is {max_bits}; the shortest sum takes about 1 bit, and 14 is a good start")
+        check_bits(max_bits)
         rows, weights, bits = self._sums(float(max_bits))
         amounts = np.array(list(self.values.values()))
         table = independent(differences(self.world, amounts), amounts)
-        group = hypotheses(table, rows, weights * float(self.unit))
+        parts = sparse_stack([Payoffs(one, None, *_nothing(self.world)) for one in amounts])
+        group = same_hypotheses(self.world, parts, rows, weights, table=table)
         negative = (weights < 0).sum(1)
         places, length = summed(group, bits, 2.0**-bits, (negative, np.arange(len(bits))))
         atoms = list(self.values)

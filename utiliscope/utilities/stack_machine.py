@@ -33,7 +33,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from utiliscope.errors import InputError, check_whole, listed
+from utiliscope.errors import InputError, check_bits, check_whole, listed
 from utiliscope.payoffs import Payoffs
 from utiliscope.world.model import reachable_states
 from utiliscope.world.possible import World
@@ -234,8 +234,7 @@ class StackMachine:
         Cost: some 10 µs for each program where 30 states differ, less where fewer do; at most 2^27 numbers, of each
         beginning and state, and four million beginnings. Raises InputError for more.
         """
-        if not 1 <= max_bits < math.inf:
-            raise InputError(f"max_bits is {max_bits}; a feature and halt take 5 bits or so, and 16 is a good start")
+        check_bits(max_bits)
         limit = max_bits - self.bits["halt"] + BIT_TOLERANCE
         most = most_programs(self.world)
         if self._beginnings(limit, most) > most:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from utiliscope.errors import InputError
 
-_FEATURE = re.compile(r"[^\W\d]\w*")
+PLAIN_WORD = re.compile(r"[^\W\d]\w*")
 _STATE = re.compile(r"\w+")
 WORDS = ("and", "or", "not")
 
@@ -25,7 +25,7 @@ FORMS = {
 }
 
 
-def quoted(name, plain=_FEATURE) -> str:
+def quoted(name, plain=PLAIN_WORD) -> str:
     """`name` as it is, or in double quotes where it is no plain word."""
     return name if plain.fullmatch(name) and name not in WORDS else json.dumps(name, ensure_ascii=False)
 
@@ -102,6 +102,18 @@ def atoms_of(predicate) -> list[Atom]:
             return atoms_of(left) + atoms_of(right)
 
 
+def usage(kind) -> str:
+    """How a form is written, such as every(p, n)."""
+    names, seen = [], "pqr"
+    for letter in FORMS[kind].rstrip("*"):
+        if letter == "p":
+            names.append(seen[0])
+            seen = seen[1:]
+        else:
+            names.append({"n": "n", "f": "form", "a": "action"}[letter])
+    return f"{kind}({', '.join(names)}{', ...' if FORMS[kind].endswith('*') else ''})"
+
+
 @dataclass(frozen=True)
 class Form:
     """What is counted along a state sequence: see the table in `forms.py`.
@@ -117,8 +129,17 @@ class Form:
     action: str | None = None
 
     def __post_init__(self):
-        if self.number is not None and not (isinstance(self.number, int) and self.number >= 1):
+        if self.number is not None and not (hasattr(self.number, "__index__") and self.number >= 1):
             raise InputError(f"{self.kind} counts {self.number}; give a whole number from 1 on")
+        signature = FORMS.get(self.kind, "").rstrip("*")
+        sets = len(self.predicates) - signature.count("p")
+        given = {"n": self.number, "f": self.inner, "a": self.action}
+        fits = all((given[letter] is not None) == (letter in signature) for letter in given)
+        if not fits or sets < 0 or (sets and not FORMS.get(self.kind, "").endswith("*")):
+            written = usage(self.kind) if self.kind in FORMS else f"{self.kind}()"
+            raise InputError(f"'{self}' is not as {self.kind} is written: {written}")
+        if self.inner is not None and self.inner.kind == "does":
+            raise InputError(f"'{self}': does(...) cannot stand within another form")
 
     def __str__(self) -> str:
         parts = [str(predicate) for predicate in self.predicates]
@@ -152,6 +173,8 @@ class Term:
     form: Form
 
     def __post_init__(self):
+        if not hasattr(self.weight, "__index__"):
+            raise InputError(f"{self.form} has weight {self.weight}; give a whole number")
         if self.weight == 0:
             raise InputError(f"{self.form} has weight 0; leave the term out")
 
