@@ -147,7 +147,7 @@ def checked_weights(weights, known):
             raise InputError(f"no production is called {name!r}; weights are for {listed(known)}")
         if isinstance(weight, bool) or not (isinstance(weight, Real) and 0 <= weight < math.inf):
             raise InputError(f"the weight of {name!r} is {weight!r}; give a finite number, 0 to leave it out")
-    return weights
+    return {name: float(weight) for name, weight in weights.items()}
 
 
 def shares(weights):
