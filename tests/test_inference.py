@@ -1,5 +1,6 @@
 """`fit` against integration over the policy simplex and against exact tables; what it returns, keeps and refuses."""
 
+import dataclasses
 import itertools
 import math
 import warnings
@@ -247,6 +248,44 @@ def test_three_binary_choices(choices, prior):
     # 2^g / Z is off by at most ln 2 times the error of g and as much again for Z.
     np.testing.assert_allclose(table["probability"][exact.index], exact, rtol=2 * math.log(2) * errors.max())
     assert found["posterior"]["utility_log_prob"].values.std((0, 1)).max() < 1e-12
+
+
+@pytest.mark.slow
+def test_likelihoods_of_utilities_are_those_of_the_fit():
+    world, candidates, index = tree()
+    rows = [dict(episode=0, t=t, state=index["110"[:t]], action=int(bit)) for t, bit in enumerate("110")]
+    recorded, settings = behaviour(world, rows), dict(policy_prior=us.ActionSequences(3), num_particles=256)
+    likelihood = us.achieved_log_likelihood(recorded, world, **settings)
+    log_prob = likelihood(candidates.payoffs) - candidates.code_length * np.log(2)
+    found = us.fit(recorded, world, candidates=candidates, reading="achieved", **settings)
+    expected = found["posterior"]["utility_log_prob"].values[0, 0]
+    # Of both tails; the errors of g times ln 2 at most.
+    errors = us.utility_table(found).set_index("utility").loc[candidates.names, "std_error"].to_numpy()
+    apart = np.abs(log_prob - np.logaddexp.reduce(log_prob) - expected)
+    assert (apart <= 5 * np.log(2) * math.hypot(*errors, *errors) + 1e-9).all()
+    with pytest.raises(us.InputError, match="whole episodes"):
+        us.achieved_log_likelihood(behaviour(world, rows[:2]), world, **settings)(candidates.payoffs)
+
+
+@pytest.mark.slow
+def test_programs_are_sampled_by_what_episodes_achieved():
+    world = dataclasses.replace(corridor(), features={"goal": np.arange(4) == 3, "way": np.arange(4) == 1})
+    recorded = behaviour(world, episode([0, 1, 2, 3]))
+    likelihood = us.achieved_log_likelihood(recorded, world, policy_prior=us.ActionSequences(4), num_particles=128)
+    left_out = dict.fromkeys(["visits", "every", "sequence", "within", "avoid", "end", "not", "and", "or"], 0)
+    grammar = us.Grammar(world, weights=left_out)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", us.ConvergenceWarning)
+        found = us.sample_programs(
+            jax.random.key(0), grammar, likelihood, num_samples=100, num_warmup=50, num_chains=2, num_temperatures=2
+        )
+    candidates = grammar.enumerate(14)
+    exact = candidates.code_length * -np.log(2) + likelihood(candidates.payoffs)
+    exact = np.exp(exact - exact.max())
+    assert found.names[0] == candidates.names[int(exact.argmax())]
+    # A utility is as likely alone as among others, up to the errors of tails.
+    alone = [likelihood(candidates.payoffs[[i]])[0] for i in range(4)]
+    np.testing.assert_allclose(alone, likelihood(candidates.payoffs)[:4], atol=1.0)
 
 
 def corridor(**options):

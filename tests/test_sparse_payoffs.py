@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 
 import utiliscope as us
 from utiliscope.payoffs import stack_payoffs
-from utiliscope.sparse_payoffs import SparsePayoffs, sparse_stack
+from utiliscope.sparse_payoffs import SparsePayoffs, sparse_payoffs, sparse_stack
 from utiliscope.utilities.meaning import weighted_sum
 
 WORLD = us.gridworld(["..A", ".#B"], slip=0.1, discount=0.8)
@@ -39,6 +39,7 @@ def same(one, other):
 def test_dense_again_is_the_stack(places):
     some = [PAID[i] for i in places]
     same(sparse_stack(some).dense(), stack_payoffs(some))
+    same(sparse_payoffs(stack_payoffs(some)).dense(), stack_payoffs(some))
 
 
 @given(st.lists(st.lists(st.integers(-2, 2), min_size=4, max_size=4), min_size=1, max_size=5), st.randoms())

@@ -35,6 +35,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "tails": ["ValueTail", "load_value_tail", "save_value_tail", "value_tail"],
         "laws": ["DensityLaw", "ExponentialLaw", "intelligence_survival", "log_normaliser"],
         "utilities": ["Candidates", "Grammar", "SparseWeights", "StackMachine", "UtilityPrior", "candidate_set"],
+        "achieved_likelihood": ["achieved_log_likelihood"],
         "program_posterior": ["ProgramPosterior", "sample_programs"],
         "inference": ["fit"],
         "diagnostics": ["ConvergenceWarning"],

@@ -10,11 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
-from numpyro import handlers
 from numpyro.infer import MCMC, NUTS
-from numpyro.infer.util import log_density
 from threadpoolctl import threadpool_limits
 
+from .achieved_likelihood import over_cells
 from .achievement import achieved_values, started_world
 from .behaviour import Behaviour, check_fits, read_behaviour
 from .cache import described
@@ -187,22 +186,11 @@ def _sample(key, program, arguments, settings, shape, seconds, say):
 
 
 def _sum_out(key, program, arguments, settings, num_samples, num_chains, say):
-    """Exact summation over a program's discrete sites, `utility` and `cell`, and its factor `operator`.
-
-    The posterior of the utility is exact. Draws of the intelligence for a utility are independent: with the
-    utility's probability as re-weighted by the factor, else as random policies have it.
+    """The posterior of the utility, exact. Draws of the intelligence for a utility are independent: with the utility's
+    probability as re-weighted by the factor, else as random policies have it.
     """
     say("summing")
-    with handlers.seed(rng_seed=0):
-        cells = handlers.trace(program).get_trace(*arguments, **settings)["cell"]["fn"].logits.shape[-1]
-
-    def joint(utility, cell):
-        log_joint, trace = log_density(program, arguments, settings, {"utility": utility, "cell": cell})
-        return log_joint, trace["operator"]["fn"].log_factor, trace["intelligence"]["value"]
-
-    over_cells = jax.vmap(jax.vmap(joint, (None, 0)), (0, None))
-    # Not compiled: one pass over few cells, and many recordings may follow one another.
-    log_joint, factor, bits = over_cells(jnp.arange(len(arguments[2])), jnp.arange(cells))
+    log_joint, factor, bits = over_cells(program, arguments, settings)
     log_prob = jax.nn.log_softmax(logsumexp(log_joint, axis=1))
     probability = jnp.exp(log_prob)[:, None]
     chance = probability * jax.nn.softmax(log_joint, axis=1)

@@ -75,6 +75,18 @@ def _narrowed(table, columns) -> csr_array:
     return csr_array((table.data, indices, table.indptr), (table.shape[0], len(columns)))
 
 
+def sparse_payoffs(payoffs: Payoffs) -> SparsePayoffs:
+    """A stack in sparse tables."""
+    number, num_states = payoffs.state.shape
+    action, num_actions = None, 0
+    if payoffs.action is not None:
+        action, num_actions = csr_array(np.asarray(payoffs.action).reshape(number, -1)), payoffs.action.shape[-1]
+    reach = csr_array(np.asarray(payoffs.reach).reshape(number, len(payoffs.targets)))
+    weight = np.zeros((number, 0)) if payoffs.weight is None else np.asarray(payoffs.weight)
+    state, targets = csr_array(np.asarray(payoffs.state)), np.asarray(payoffs.targets).reshape(-1, num_states)
+    return SparsePayoffs(state, action, reach, targets, csr_array(weight), tuple(payoffs.automata), num_actions)
+
+
 def sparse_stack(payoffs: list[Payoffs]) -> SparsePayoffs:
     """Single utilities as one stack: targets and automata merged."""
     number, (reach, targets), (weight, automata) = len(payoffs), shared_targets(payoffs), shared_automata(payoffs)
