@@ -22,7 +22,7 @@ demo: setup
 	$(BIN)/utiliscope demo --out demo
 
 test: setup
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-slow: setup
 	JAX_DISABLE_MOST_OPTIMIZATIONS=false $(BIN)/python -m pytest -n auto --dist load -m slow

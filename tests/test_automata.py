@@ -203,7 +203,8 @@ def test_values_without_end_are_those_of_the_product(seed, sparse):
     np.testing.assert_allclose(us.expected_utility(world, policy, payoffs, horizon=700), expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize(("sparse", "discount"), [pytest.param(False, 0.99, marks=pytest.mark.slow), (True, 0.9)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("sparse", "discount"), [(False, 0.99), (True, 0.9)])
 def test_many_pairs_of_memory_and_state(sparse, discount):
     """Too many for a dense solve: by iteration."""
     world = random_world(5, 60, sparse=sparse, discount=discount)

@@ -43,7 +43,7 @@ def test_dense_again_is_the_stack(places):
 
 
 @given(st.lists(st.lists(st.integers(-2, 2), min_size=4, max_size=4), min_size=1, max_size=5), st.randoms())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_mixtures_are_weighted_sums(weights, random):
     places = random.choices(range(len(TEXTS)), k=4)
     stack = sparse_stack([PAID[i] for i in places])
@@ -66,6 +66,7 @@ def test_candidates_that_are_chosen_keep_what_they_are_worth(choice):
     assert len(some.payoffs.automata) <= len(other.payoffs.automata)
 
 
+@pytest.mark.slow
 def test_enumerated_candidates_are_sparse_and_are_their_programs():
     found = GRAMMAR.enumerate(14)
     assert isinstance(found.paid, SparsePayoffs) and found.payoffs is found.payoffs
