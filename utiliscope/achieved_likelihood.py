@@ -11,8 +11,7 @@ from numpyro.infer.util import log_density
 
 from .achievement import achieved_values, started_world
 from .behaviour import Behaviour, check_fits, read_behaviour
-from .errors import InputError
-from .laws import ExponentialLaw, IntelligenceLaw
+from .laws import ExponentialLaw, IntelligenceLaw, check_law
 from .payoffs import Payoffs
 from .policies import check_prior
 from .programs import load_program
@@ -51,8 +50,7 @@ def achieved_log_likelihood(
     check_world(world)
     check_prior(policy_prior)
     law = ExponentialLaw() if intelligence_law is None else intelligence_law
-    if not isinstance(law, IntelligenceLaw) or isinstance(law, type):
-        raise InputError(f"intelligence_law is {law!r}; give a law such as ExponentialLaw(0.8) or DensityLaw(...)")
+    check_law(law)
     behaviour = behaviour if isinstance(behaviour, Behaviour) else read_behaviour(behaviour, world)
     check_fits(behaviour, world)
     compared = comparison_world(started_world(behaviour, world), policy_prior)

@@ -18,7 +18,7 @@ from .achievement import achieved_values, started_world
 from .behaviour import Behaviour, check_fits, read_behaviour
 from .cache import described
 from .errors import InputError, check_whole
-from .laws import ExponentialLaw, IntelligenceLaw
+from .laws import ExponentialLaw, IntelligenceLaw, check_law
 from .policies import Dirichlet, check_prior
 from .posterior import assemble
 from .programs import load_program
@@ -207,8 +207,7 @@ def _sum_out(key, program, arguments, settings, num_samples, num_chains, say):
 def _check_settings(world, policy_prior, law, candidates, simplicity, numbers, seed):
     check_world(world)
     check_prior(policy_prior)
-    if not isinstance(law, IntelligenceLaw) or isinstance(law, type):
-        raise InputError(f"intelligence_law is {law!r}; give a law such as ExponentialLaw(0.8) or DensityLaw(...)")
+    check_law(law)
     if candidates is not None and not (isinstance(candidates, Candidates) and len(candidates)):
         raise InputError(
             f"candidates is {candidates!r:.60}; give what Grammar(world).enumerate() or candidate_set(...) return"

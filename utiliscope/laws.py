@@ -64,6 +64,12 @@ class DensityLaw(eqx.Module):
         return 0.0
 
 
+def check_law(law) -> None:
+    """Raise InputError unless `law` is an intelligence law."""
+    if not isinstance(law, IntelligenceLaw) or isinstance(law, type):
+        raise InputError(f"intelligence_law is {law!r}; give a law such as ExponentialLaw(0.8) or DensityLaw(...)")
+
+
 def log_intelligence_weight(law: IntelligenceLaw, tails, bits):
     """ln h(g) / Z(U) in nats, for `bits` = g `[U]`: how much likelier intelligence makes a policy than xi does.
 
