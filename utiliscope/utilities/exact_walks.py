@@ -5,6 +5,9 @@ The expectation of a form is a quotient of polynomials in the weights of the mov
 is not zero is zero with a chance of its degree over the prime (Schwartz and Zippel), which is about 1e-15.
 """
 
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import numpy as np
@@ -20,8 +23,8 @@ from .walks import fresh_steps
 
 # Sums over the rest of a walk are solved by elimination; more states than these are left to sparse matrices in floats.
 _MOST_STATES = 600
-# Numbers held in factors of such systems.
-_MOST_ENTRIES = 2**26
+# Numbers held in factors of such systems, by all threads.
+_MOST_ENTRIES, _THREADS = 2**26, min(4, os.cpu_count() or 1)
 # Numbers are read as the simplest fraction that they stand for.
 _MOST_BELOW, _ROUNDING = 10**6, 1e-15
 
@@ -133,11 +136,11 @@ def _walk_values(rng, world, parts, numbers) -> np.ndarray | None:
     visited, used = visits(*walk)
     # Actions are paid a step before what they lead to.
     used = projected(used.reshape(-1, 1), quotients(np.ones(1, np.uint64), discount[0])[:, None]).reshape(used.shape)
-    square = _MOST_ENTRIES // (len(states) ** 2 * WALKS) if endless else 0
+    square = _MOST_ENTRIES // (len(states) ** 2 * WALKS * _THREADS) if endless else 0
     slots, number = machines.slots(square)
     powers = min(square // 4, machines.most_memories) if machines.rounds else 0
-    worth, done = automaton_values(machines.starts, machines.steps, paid, machines.opened, slots, number, powers, *walk)
-    if not done:
+    worth = _in_threads(machines, (paid, machines.opened, slots, number, powers, *walk))
+    if worth is None:
         return None
     worth = worth[machines.row]
     found = np.zeros((parts.num_utilities, WALKS), np.uint64)
@@ -151,6 +154,19 @@ def _walk_values(rng, world, parts, numbers) -> np.ndarray | None:
             gathered(*entry, base, found)
     canonical(found.reshape(-1))
     return found
+
+
+def _in_threads(machines, rest) -> np.ndarray | None:
+    """`[rows, K]` what `automaton_values` finds, about as many rows in each thread."""
+    starts = machines.starts
+    cuts = np.searchsorted(starts, np.linspace(0, starts[-1], _THREADS + 1))
+    pieces = [starts[a : b + 1] for a, b in itertools.pairwise(cuts) if b > a]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = list(pool.map(lambda piece: automaton_values(piece, machines.steps, *rest), pieces))
+    if not all(done for _, done in found):
+        return None
+    # Each thread leaves zeros in the others' rows.
+    return sum((worth for worth, _ in found), np.zeros((len(machines.steps), WALKS), np.uint64))
 
 
 class _Machines:
