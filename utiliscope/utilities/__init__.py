@@ -2,9 +2,10 @@
 
 from .candidates import Candidates
 from .chosen import candidate_set
+from .feature_weights import FeatureWeights
 from .grammar import Grammar
 from .priors import UtilityPrior
 from .sparse_weights import SparseWeights
 from .stack_machine import StackMachine
 
-__all__ = ["Candidates", "Grammar", "SparseWeights", "StackMachine", "UtilityPrior", "candidate_set"]
+__all__ = ["Candidates", "FeatureWeights", "Grammar", "SparseWeights", "StackMachine", "UtilityPrior", "candidate_set"]
