@@ -41,14 +41,15 @@ class FeatureWeights:
     _: KW_ONLY
     states: bool | None = None
     features: Mapping | None = None
-    prior: dist.Distribution = dist.Cauchy(0.0, 1.0)
+    prior: dist.Distribution | None = None
     precision: float | int = 1.0
 
     def __post_init__(self):
         values, _ = payment_features(self.world, self.features, self.states)
         object.__setattr__(self, "names", tuple(str(atom) for atom in values))
         object.__setattr__(self, "values", np.array(list(values.values()), np.float64))
-        prior = self.prior
+        prior = dist.Cauchy(0.0, 1.0) if self.prior is None else self.prior
+        object.__setattr__(self, "prior", prior)
         if not isinstance(prior, dist.Distribution) or prior.batch_shape or prior.event_shape:
             raise InputError(f"prior is {prior!r:.80}; give the density of one weight, such as dist.Cauchy(0.0, 1.0)")
         if prior.support is not dist.constraints.real:
