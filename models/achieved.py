@@ -10,11 +10,11 @@ so luck is weighed against how rare such values are: without xi in it, a lucky e
 """
 
 import jax
-import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from utiliscope.laws import LN2, log_intelligence_weight
+from utiliscope.achievement import seen
+from utiliscope.laws import LN2, log_intelligence_weight, sampled_law
 
 
 def achieved(value, value_error, candidates, tails, *, intelligence_law, simplicity):
@@ -23,18 +23,11 @@ def achieved(value, value_error, candidates, tails, *, intelligence_law, simplic
     value, value_error: `[U]` mean utility of the episodes and its standard error. candidates: `U` Candidates with
     their value tails, from the episodes' starts.
     """
+    law = sampled_law(intelligence_law)
     utility = numpyro.sample("utility", dist.Categorical(logits=-simplicity * LN2 * candidates.code_length))
 
-    # xi(V | episodes) in cells of the value tail: the mass of random policies times the normal density. Without
-    # error the cell is the achieved value itself; luck beyond the best policy counts as the best.
-    best = tails.values[:, -1]
-    values, bits, log_mass = tails.cells(value - 8 * value_error, jnp.minimum(value + 8 * value_error, best))
-    exact = (value_error == 0)[:, None]
-    apart = (values - value[:, None]) / jnp.where(exact, 1.0, value_error[:, None])
-    log_share = jnp.where(exact, 0.0, jnp.maximum(log_mass, -1e4) - apart**2 / 2)
-    bits = jnp.where(exact, tails.bits(jnp.minimum(value, best))[:, None], bits)
-
+    bits, log_share = seen(tails, value, value_error)
     cell = numpyro.sample("cell", dist.Categorical(logits=log_share[utility]))
     numpyro.deterministic("intelligence", bits[utility, cell])
-    weigh = jax.vmap(lambda column: log_intelligence_weight(intelligence_law, tails, column), 1, 1)
+    weigh = jax.vmap(lambda column: log_intelligence_weight(law, tails, column), 1, 1)
     numpyro.factor("operator", weigh(bits)[utility, cell])

@@ -13,10 +13,10 @@ Reference: "Finding Goals in the World Model" (AI Alignment Forum, 2022), its fo
 
 import jax
 import numpyro
-import numpyro.distributions as dist
 from jax.scipy.special import logsumexp
 
-from utiliscope.laws import LN2, log_intelligence_weight
+from utiliscope.laws import LN2, log_intelligence_weight, sampled_law
+from utiliscope.recorded_actions import RecordedActions
 from utiliscope.values import expected_utility
 
 
@@ -25,16 +25,16 @@ def candidates(counts, world, candidates, tails, *, policy_prior, intelligence_l
 
     counts: `[S, A]` how often each action was taken in each state. world: WorldModel. candidates: `U` Candidates
     with their value tails. policy_prior: a prior with `distribution`, the measure of both policies and bits.
+    intelligence_law: h; parameters of it that have a prior are inferred.
     """
+    law = sampled_law(intelligence_law)
     policy = numpyro.sample("policy", policy_prior.distribution(world))
     value = expected_utility(world, policy, candidates.payoffs)
     bits = numpyro.deterministic("intelligence", tails.bits(value))
 
     log_prior = jax.nn.log_softmax(-simplicity * LN2 * candidates.code_length)
-    log_joint = log_prior + log_intelligence_weight(intelligence_law, tails, bits)
+    log_joint = log_prior + log_intelligence_weight(law, tails, bits)
     numpyro.factor("operator", logsumexp(log_joint))
     numpyro.deterministic("utility_log_prob", jax.nn.log_softmax(log_joint))
 
-    visits = counts.sum(-1)
-    with numpyro.plate("state", len(counts)):
-        numpyro.sample("action", dist.Multinomial(visits, policy, total_count_max=int(visits.max())), obs=counts)
+    numpyro.sample("action", RecordedActions(policy, counts.sum(-1)), obs=counts)

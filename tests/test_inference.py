@@ -15,11 +15,11 @@ from numpyro import distributions as dist
 import utiliscope as us
 from utiliscope.achievement import achieved_values, episode_utilities, started_world
 from utiliscope.diagnostics import ConvergenceWarning
-from utiliscope.inference import _sum_out
 from utiliscope.laws import log_intelligence_weight
 from utiliscope.payoffs import as_payoffs, stack_payoffs
 from utiliscope.posterior import load_posterior, save_posterior
 from utiliscope.programs import load_program
+from utiliscope.summation import over_cells, read_off
 
 AVAILABLE = np.array([[True, True, True], [True, True, False], [True, False, True]])
 WORLD = us.world_model(
@@ -118,7 +118,8 @@ def test_policy_reading_against_importance_sampling(law, simplicity):
 def test_what_a_posterior_holds(posterior):
     draws = posterior["posterior"].dataset
     assert set(posterior.children) == {
-        "posterior", "sample_stats", "observed_data", "log_likelihood", "constant_data",
+        "posterior", "prior", "sample_stats", "observed_data", "log_likelihood", "constant_data",
+        "posterior_predictive", "prior_predictive",
     }  # fmt: skip
     assert draws["policy"].dims == ("chain", "draw", "state", "action") and draws["policy"].shape == (2, 200, 3, 3)
     assert draws["utility_log_prob"].dims == ("chain", "draw", "utility")
@@ -513,16 +514,18 @@ def test_the_error_of_a_mean_is_weighed_by_how_rare_values_are():
             reach=reach,
         )
         law = dict(intelligence_law=us.ExponentialLaw(0.8), simplicity=1.0)
-        arguments = (mean[np.argsort(order)], error[np.argsort(order)], candidates, tails)
-        samples, _ = _sum_out(jax.random.key(1), load_program("achieved"), arguments, law, 50, 2, lambda phase: None)
-        odds = np.exp(samples["utility_log_prob"][0, 0, order])
+        inputs = dict(value=mean[np.argsort(order)], value_error=error[np.argsort(order)], tails=tails) | law
+        log_prob, _ = read_off(
+            jax.random.key(1), *over_cells(load_program("achieved"), inputs | {"candidates": candidates})
+        )
+        odds = np.exp(np.asarray(log_prob)[order])
         assert odds[0] / odds[1] == pytest.approx(weight, rel=5 * 0.8 * math.log(2) * float(tails.log2_error.max()))
 
 
 @pytest.mark.parametrize("by", ["fit", "command line"])
 def test_candidates_are_told_apart_over_the_horizon_of_the_comparison(by, monkeypatch, tmp_path, capsys):
     """Without end reach(G) and time(G) are one utility where G is never left; over 5 steps they are two."""
-    import utiliscope.inference
+    import utiliscope.inputs
     import utiliscope.utilities
     from utiliscope.cli import main
 
@@ -536,7 +539,7 @@ def test_candidates_are_told_apart_over_the_horizon_of_the_comparison(by, monkey
             seen.append(self.select(["reach(G)", "time(G)"]))
             raise us.InputError("enough seen")
 
-    monkeypatch.setattr(utiliscope.inference, "Grammar", Watched)
+    monkeypatch.setattr(utiliscope.inputs, "Grammar", Watched)
     monkeypatch.setattr(utiliscope.utilities, "Grammar", Watched)
     with pytest.raises(us.InputError, match="one utility"):
         us.Grammar(world).select(["reach(G)", "time(G)"])

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import scipy.integrate
 from numpyro import distributions as dist
+from numpyro import handlers
 
 import utiliscope as us
-from utiliscope.laws import LN2, log_intelligence_weight, log_normaliser
+from utiliscope.laws import LN2, log_intelligence_weight, log_normaliser, sampled_law
 from utiliscope.tails import ValueTail
 
 LAWS = {
@@ -110,3 +111,48 @@ def test_weights_and_gradients_are_finite_at_no_intelligence(name):
     """At g = 0 a bump's density vanishes: its weight is small, not -inf, and has a gradient."""
     weight, slope = jax.value_and_grad(LAWS[name].log_weight)(0.0)
     assert np.isfinite(weight) and np.isfinite(slope)
+
+
+# Laws whose parameters are inferred, bumps and mixtures
+
+
+def test_a_bump_is_a_gamma_density():
+    g = np.linspace(0.1, 100, 30)
+    bump = us.BumpLaw(mean=8.0, shape=4.0)
+    np.testing.assert_allclose(bump.log_weight(g), us.DensityLaw(dist.Gamma(4.0, 0.5)).log_weight(g))
+    assert bump.log_mean() == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_mixture_with_random_averages_to_one(share):
+    """Over finitely many policies, and over Exponential(ln 2) bits where no two tie."""
+    values = np.array([0, 0, 1, 1, 1, 4, 5, 9])
+    tail, law = exact_tail(values), us.RandomMixture(us.ExponentialLaw(1.5), share)
+    weights = [float(log_intelligence_weight(law, tail, tail.bits(float(value)))) for value in values]
+    assert np.mean(np.exp(weights)) == pytest.approx(1)
+    if share == 1:
+        assert weights == [0.0] * len(values)
+    smooth = us.RandomMixture(us.ExponentialLaw(0.4), share)
+    numeric, error = scipy.integrate.quad(lambda x: math.exp(smooth.log_weight(x / LN2) - x), 0, 500)
+    assert numeric == pytest.approx(1, abs=10 * error + 1e-9) and smooth.log_mean() == 0
+
+
+def test_parameters_with_priors_are_sites():
+    law = us.RandomMixture(us.ExponentialLaw(dist.Uniform(0, 1)), dist.Beta(1, 9))
+    with handlers.seed(rng_seed=0), handlers.trace() as trace:
+        drawn = sampled_law(law)
+    assert set(trace) == {"beta", "share"}
+    assert drawn.law.beta == trace["beta"]["value"] and drawn.share == trace["share"]["value"]
+    assert sampled_law(LAWS["bump"]) is LAWS["bump"]
+    with handlers.seed(rng_seed=0), handlers.trace() as trace:
+        sampled_law(us.BumpLaw(dist.LogNormal(2, 1)), "person_{}")
+    assert set(trace) == {"person_mean"}
+
+
+def test_priors_that_allow_improper_laws_are_refused():
+    for prior in (dist.Uniform(0, 2), dist.HalfNormal(1.0)):
+        with pytest.raises(us.InputError, match=r"ExponentialLaw\(beta=.*improper"):
+            us.ExponentialLaw(prior).log_mean()
+    assert us.ExponentialLaw(dist.Beta(4, 2)).log_mean() == 0
+    with pytest.raises(us.InputError, match=r"share=1\.5"):
+        us.RandomMixture(us.ExponentialLaw(), 1.5)

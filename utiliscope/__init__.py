@@ -33,7 +33,14 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "estimate": ["Estimate"],
         "rarity": ["intelligence"],
         "tails": ["ValueTail", "load_value_tail", "save_value_tail", "value_tail"],
-        "laws": ["DensityLaw", "ExponentialLaw", "intelligence_survival", "log_normaliser"],
+        "laws": [
+            "BumpLaw",
+            "DensityLaw",
+            "ExponentialLaw",
+            "RandomMixture",
+            "intelligence_survival",
+            "log_normaliser",
+        ],
         "utilities": [
             "Candidates",
             "FeatureWeights",

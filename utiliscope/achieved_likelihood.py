@@ -1,13 +1,10 @@
-"""What the achieved reading says of utilities: summed over a program's discrete sites, and as a function of them."""
+"""What the achieved reading says of utilities, as a function of them."""
 
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
-from numpyro import handlers
-from numpyro.infer.util import log_density
 
 from .achievement import achieved_values, started_world
 from .behaviour import Behaviour, check_fits, read_behaviour
@@ -17,6 +14,7 @@ from .policies import check_prior
 from .programs import load_program
 from .sequences import comparison_world
 from .sparse_payoffs import sparse_payoffs
+from .summation import over_cells
 from .tails import value_tail
 from .utilities import Candidates
 from .world.model import check_world
@@ -65,8 +63,9 @@ def achieved_log_likelihood(
         )  # fmt: skip
         with jax.enable_x64(True):
             value, error = achieved_values(behaviour, compared, payoffs)
-            arguments = value, error, Candidates([""], np.zeros(1), payoffs), tails
-            log_joint, _, _ = over_cells(program, arguments, dict(intelligence_law=law, simplicity=0.0))
+            one = Candidates([""], np.zeros(1), payoffs)
+            inputs = dict(value=value, value_error=error, candidates=one, tails=tails)
+            log_joint, _, _ = over_cells(program, inputs | dict(intelligence_law=law, simplicity=0.0))
             return float(logsumexp(log_joint))
 
     def log_likelihood(payoffs: Payoffs) -> np.ndarray:
@@ -75,19 +74,3 @@ def achieved_log_likelihood(
         return np.array([of_one(stack[[i]].dense()) for i in range(payoffs.num_utilities)])
 
     return log_likelihood
-
-
-def over_cells(program, arguments, settings):
-    """`[U, cells]` log joint, factor `operator` and intelligence, for every value of a program's discrete sites,
-    `utility` and `cell`.
-    """
-    with handlers.seed(rng_seed=0):
-        cells = handlers.trace(program).get_trace(*arguments, **settings)["cell"]["fn"].logits.shape[-1]
-
-    def joint(utility, cell):
-        log_joint, trace = log_density(program, arguments, settings, {"utility": utility, "cell": cell})
-        return log_joint, trace["operator"]["fn"].log_factor, trace["intelligence"]["value"]
-
-    # Not compiled: one pass over few cells, and many recordings may follow one another.
-    each = jax.vmap(jax.vmap(joint, (None, 0)), (0, None))
-    return each(jnp.arange(len(arguments[2])), jnp.arange(cells))

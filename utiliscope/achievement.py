@@ -3,6 +3,7 @@
 import dataclasses
 import warnings
 
+import jax.numpy as jnp
 import numpy as np
 
 from .behaviour import Behaviour
@@ -117,6 +118,21 @@ def achieved_values(behaviour: Behaviour, world: WorldModel, payoffs: Payoffs) -
         )
         variance = np.zeros(utilities.shape[1])
     return utilities.mean(0), np.sqrt(variance / number)
+
+
+def seen(tails, value, value_error):
+    """`[U, J]` bits of random policies whose values look like `value` `[U]`, and ln of their shares.
+
+    xi(V | episodes) in cells of the value tails: the mass of random policies times a normal density of standard error
+    `value_error` `[U]`. Without error all cells are the achieved value itself; luck beyond the best policy counts as
+    the best.
+    """
+    best = tails.values[:, -1]
+    values, bits, log_mass = tails.cells(value - 8 * value_error, jnp.minimum(value + 8 * value_error, best))
+    exact = (value_error == 0)[:, None]
+    apart = (values - value[:, None]) / jnp.where(exact, 1.0, value_error[:, None])
+    log_share = jnp.where(exact, 0.0, jnp.maximum(log_mass, -1e4) - apart**2 / 2)
+    return jnp.where(exact, tails.bits(jnp.minimum(value, best))[:, None], bits), log_share
 
 
 def started_world(behaviour: Behaviour, world: World) -> WorldModel:

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 MOST_RHAT, LEAST_ESS = 1.01, 400  # Vehtari et al. (2021)
+MOST_PARETO_K = 0.7  # Vehtari et al. (2024)
 
 
 class ConvergenceWarning(UserWarning):
@@ -51,6 +52,22 @@ def diagnose(posterior: xr.DataTree) -> dict:
     }
 
 
+def pareto_k(log_ratio) -> float:
+    """Shape k of the generalised Pareto density that fits the largest of the importance ratios exp(`log_ratio`).
+
+    Below 0.5 their mean has a variance, above 0.7 it is not to be relied on (Vehtari et al. 2024, by ArviZ); infinite
+    where ratios are not finite, -inf where they are all the same.
+    """
+    log_ratio = np.asarray(log_ratio, np.float64).ravel()
+    if not np.isfinite(log_ratio).all():
+        return np.inf
+    if np.ptp(log_ratio) < 1e-12:
+        return -np.inf
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return float(xr.DataArray(log_ratio, dims="draw").azstats.psislw(dim="draw")[1])
+
+
 def problems(diagnostics: dict) -> list[str]:
     """What is wrong with the numbers of `diagnose`, in words; nothing if all is well."""
     found = []
@@ -60,11 +77,16 @@ def problems(diagnostics: dict) -> list[str]:
         found.append(f"the effective sample size is down to {diagnostics['min_ess']:.0f} (should be above {LEAST_ESS})")
     if diagnostics.get("num_divergences", 0):
         found.append(f"{diagnostics['num_divergences']} draws diverged")
+    if diagnostics.get("pareto_k", -np.inf) > MOST_PARETO_K:
+        k = diagnostics["pareto_k"]
+        found.append(f"the Pareto k of its importance ratios is {k:.2f} (should be at most {MOST_PARETO_K})")
     return found
 
 
 def advice(diagnostics: dict) -> str:
     """What to do about them."""
+    if diagnostics.get("pareto_k", -np.inf) > MOST_PARETO_K:
+        return "this is not the posterior but a poor likeness of it: take another guide, or method='nuts'"
     if diagnostics.get("num_divergences", 0):
         return "run longer (num_warmup, num_samples); if divergences stay, look at the pairs of sites where they gather"
     return "run longer: num_warmup, num_samples"

@@ -1,41 +1,33 @@
-"""`fit`: run an operator program on recorded behaviour, by NUTS or by exact summation."""
+"""`fit`: run an operator program on recorded behaviour, by NUTS, by variational inference or by exact summation."""
 
-import inspect
-import os
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import logsumexp
-from numpyro.infer import MCMC, NUTS
-from threadpoolctl import threadpool_limits
+from numpyro import distributions as dist
 
-from .achieved_likelihood import over_cells
-from .achievement import achieved_values, started_world
 from .behaviour import Behaviour, check_fits, read_behaviour
 from .cache import described
 from .errors import InputError, check_whole
+from .inputs import Inputs, asked_for
 from .laws import ExponentialLaw, IntelligenceLaw, check_law
 from .policies import Dirichlet, check_prior
-from .posterior import assemble
+from .posterior import assemble, drawn_utilities
+from .predictive import decision_draws
 from .programs import load_program
-from .sequences import comparison_world
-from .tails import value_tail
-from .utilities import Candidates, Grammar
+from .sampling import Nuts, Shape
+from .summation import latent_sites, over_cells, read_off, summed_program
+from .utilities import Candidates, FeatureWeights
+from .variational import GUIDES, run_svi
 from .world.model import check_world
 from .world.possible import World, mean_world
 
-# What NUTS records of each draw, by ArviZ's names.
-_STATS = {
-    "energy": "energy",
-    "num_steps": "n_steps",
-    "accept_prob": "acceptance_rate",
-    "diverging": "diverging",
-    "potential_energy": "lp",
-}
+_METHODS = ("auto", "nuts", "svi", "exact")
+# Beyond so many numbers NUTS takes hours where a guide takes minutes.
+_MOST_FOR_NUTS = 5000
+_DEFAULT_TEMPERATURE = dist.LogNormal(0.0, 3.0)
+_DEFAULT_NOISE = dist.HalfNormal(1.0)
 
 
 def fit(
@@ -44,15 +36,23 @@ def fit(
     *,
     program: str | Callable = "candidates",
     candidates: Candidates | None = None,
+    weights: FeatureWeights | None = None,
     policy_prior=Dirichlet(1.0),
     reading: str = "policy",
     simplicity: float = 1.0,
     intelligence_law: IntelligenceLaw | None = None,
+    temperature=None,
+    noise=None,
+    operators: str = "subject",
+    method: str = "auto",
+    guide: str = "low-rank",
+    num_steps: int = 5000,
     num_warmup: int = 500,
     num_samples: int = 500,
     num_chains: int = 4,
     num_particles: int = 512,
     tail_bits: float = 200.0,
+    prior_predictive: bool = True,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ):
@@ -60,151 +60,228 @@ def fit(
 
     behaviour: what `read_behaviour` returns or takes. world: one, or `PossibleWorlds`, averaged before policies are
     compared ("policy" only; their mean is kept for pictures).
+    program: how behaviour comes about: "candidates", "noisy", "population", "weights", "boltzmann",
+    "boltzmann_weights", "maxent", "maxent_weights" (see `models/`), a NumPyro function, or "FILE.py:FUNCTION". It is
+    called with the inputs that its arguments name.
     candidates: utilities and their code lengths; by default all that `Grammar(world)` has up to 12 bits.
-    program: "candidates", a NumPyro function with the same arguments, or "FILE.py:FUNCTION".
+    weights: `FeatureWeights`, the prior of programs with continuous weights; by default of the world's features.
     policy_prior: random policies, both the measure of bits and the prior of the operator's policy.
-    reading: "policy" infers a policy over states, by NUTS; "achieved" takes the mean utility of whole episodes
-    from their own starts, by exact summation, and lets the operator remember.
-    simplicity: weight on code length. intelligence_law: h(g); 2^(0.8 g) by default.
+    reading: "policy" infers a policy over states; "achieved" takes the mean utility of whole episodes from their own
+    starts, and lets the operator remember.
+    simplicity: weight on code length. intelligence_law: h(g); 2^(0.8 g) by default. Parameters of it that are NumPyro
+    distributions are inferred: `ExponentialLaw(dist.Uniform(0, 1))`.
+    temperature: of Boltzmann-rational agents, in units of utility: a number or a distribution, by default
+    LogNormal(0, 3). noise: of "noisy", in bits: a number or a distribution, by default HalfNormal(1).
+    operators: the column that names the operators of "population".
+    method: "nuts"; "svi", a variational guide ("low-rank", "flow" or "diagonal") after `num_steps` steps, with a Pareto
+    k that tells how wrong it is; "exact", for programs without continuous sites. By default "exact" where that is so,
+    "svi" beyond 5000 numbers, else "nuts". Discrete sites are summed out in any case.
     num_particles: random policies in the value tails' populations. tail_bits: how far the tails go at most; beyond
     it intelligence is a lower bound, flagged.
+    prior_predictive: whether the program is also sampled without the recording (as long again).
     progress: called with what is being done ("value tails 3/40", "compiling", "sampling", ...).
 
-    The groups are posterior (utility_log_prob and intelligence over a named utility dimension, policy), sample_stats,
-    observed_data, log_likelihood (policy reading) and constant_data. R-hat, ESS and divergences are in the attributes
-    of the posterior, with a ConvergenceWarning where they are poor. The same seed gives the same numbers; the value
-    tails do not depend on it, their error is part of the utility table's. Raises InputError for bad input.
+    The groups are posterior (`utility_log_prob` and `intelligence` over a named utility dimension, `policy`,
+    parameters), prior (the same, without the recording), sample_stats, observed_data, log_likelihood of every decision,
+    posterior_predictive and prior_predictive (actions at the recorded decisions) and constant_data; see
+    `utility_table` and `weight_table`. R-hat, ESS, divergences or the Pareto k are in the attributes of the posterior,
+    with a ConvergenceWarning where they are poor. The same seed gives the same numbers; the value tails do not depend
+    on it, their error is part of the utility table's. Raises InputError for bad input.
 
     The cost is the value tails, once for each world, prior and set of candidates (kept on disk), and NUTS over the
     policy: a solve of an `[S, S]` system, and one for each set to be reached, at each step.
     """
     say = progress or (lambda phase: None)
     law = ExponentialLaw() if intelligence_law is None else intelligence_law
-    numbers = dict(num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains)
-    _check_settings(world, policy_prior, law, candidates, simplicity, numbers, seed)
+    shape = Shape(num_warmup, num_samples, num_chains)
+    _check_settings(world, policy_prior, law, candidates, weights, simplicity, shape, num_steps, seed)
+    if method not in _METHODS or guide not in GUIDES:
+        raise InputError(
+            f"method is {method!r}, guide {guide!r}; choose of {', '.join(_METHODS)} and {', '.join(GUIDES)}"
+        )
     function = load_program(program, reading)
+    wanted = asked_for(function, reading)
     if not isinstance(behaviour, Behaviour):
         say("reading the recording")
         behaviour = read_behaviour(behaviour, world)
     check_fits(behaviour, world)
-    if reading == "achieved":
-        world = comparison_world(started_world(behaviour, world), policy_prior)
-    elif not hasattr(policy_prior, "distribution"):
+    if reading == "policy" and "policy_prior" in wanted and not hasattr(policy_prior, "distribution"):
         raise InputError(
             f"{type(policy_prior).__name__} has no density, and gives any noisy recording likelihood 0: the policy "
             "reading needs Dirichlet(...); finite priors go with reading='achieved'"
         )
-    if not policy_prior.atomic:
+    if "intelligence_law" in wanted and not policy_prior.atomic:
         law.log_mean()  # an improper law is refused before the work begins
-    if candidates is None:
-        say("enumerating utilities")
-        # In the world where they are compared: over its horizon other programs agree than without end.
-        candidates = Grammar(world).enumerate(max_bits=12)
-
-    settings = dict(intelligence_law=law, simplicity=float(simplicity))
-    if reading == "policy":
-        settings["policy_prior"] = policy_prior
-    _check_signature(function, 4, settings)
-
-    started = time.perf_counter()
-    tails = value_tail(
-        jax.random.key(0),
+    seconds: dict[str, float] = {}
+    inputs = Inputs(
+        behaviour,
         world,
-        candidates.payoffs,
-        policy_prior=policy_prior,
-        num_particles=num_particles,
-        max_bits=tail_bits,
-        progress=lambda done, of: say(f"value tails {done}/{of}"),
+        reading,
+        candidates,
+        weights,
+        policy_prior,
+        law,
+        float(simplicity),
+        _positive("temperature", _DEFAULT_TEMPERATURE if temperature is None else temperature),
+        _positive("noise", _DEFAULT_NOISE if noise is None else noise, zero=True),
+        operators,
+        num_particles,
+        tail_bits,
+        say,
+        seconds,
     )
-    seconds = {"tails": time.perf_counter() - started}
     with jax.enable_x64(True):
         key = jax.random.key(seed)
-        if reading == "achieved":
-            value, error = achieved_values(behaviour, world, candidates.payoffs)
-            arguments = (value, error, candidates, tails)
-            samples, stats = _sum_out(key, function, arguments, settings, num_samples, num_chains, say)
-        else:
-            arguments = (behaviour.counts(), world, candidates, tails)
-            shape = num_warmup, num_samples, num_chains
-            samples, stats = _sample(key, function, arguments, settings, shape, seconds, say)
-        _check_sites(samples, len(candidates), function)
+        # The atlas grows with the posterior: it is no input that could be made before.
+        found = (_by_atlas if "atlas" in wanted else _by_program)(
+            key, function, inputs, wanted, shape, method, guide, num_steps, prior_predictive
+        )
         say("checking")
         return assemble(
             key,
-            samples,
-            stats,
-            behaviour=behaviour,
-            world=mean_world(world),
-            candidates=candidates,
-            tails=tails,
-            law=law,
+            inputs=inputs,
+            world=mean_world(inputs.world),
             attributes=dict(
                 program=getattr(function, "__name__", str(function)),
                 reading=reading,
                 policy_prior=described(policy_prior),
-                intelligence_law=described(law),
+                intelligence_law=described(law) if "intelligence_law" in wanted else "",
                 simplicity=float(simplicity),
                 seed=int(seed),
                 num_particles=int(num_particles),
                 tail_bits=float(tail_bits),
                 **{f"seconds_{name}": round(value, 2) for name, value in seconds.items()},
             ),
+            **found,
         )
 
 
-def _sample(key, program, arguments, settings, shape, seconds, say):
-    """NUTS: samples and statistics `[chains, draws, ...]`.
+def _by_program(key, function, inputs, wanted, shape, method, guide, num_steps, prior_predictive) -> dict:
+    """Samples, statistics, diagnostics and predictions of a program whose inputs are all known."""
+    say, seconds = inputs.say, inputs.seconds
+    data = inputs.data(wanted)
+    fixed = {name: getattr(inputs, name) for name in wanted if name not in data}
+    everything = fixed | data
+    continuous, discrete = latent_sites(function, everything)
+    method = _chosen(method, continuous, discrete, function)
+    found, prior = {}, None
+    program = summed_program(function) if discrete else function
+    if method == "exact":
+        say("summing")
+        size = (shape.num_chains, shape.num_samples)
+        if discrete:
+            log_prob, bits = read_off(key, *over_cells(function, everything), size)
+            samples = {"utility_log_prob": np.asarray(log_prob), "intelligence": np.asarray(bits)}
+        else:
+            samples = _computed(function, everything, size)
+        stats = {}
+    elif method == "svi":
+        counted = dict(guide=guide, num_steps=num_steps, num_samples=shape.num_samples, num_chains=shape.num_chains)
+        samples, stats, found = run_svi(key, program, everything, **counted, seconds=seconds, say=say)
+    else:
+        chains = Nuts(program, fixed, shape)
+        samples, stats = chains.run(key, data, say)
+        if prior_predictive and data:
+            say("sampling without the recording")
+            prior, _ = chains.run(jax.random.fold_in(key, 2), inputs.data(wanted, empty=True))
+        seconds.update(chains.seconds)
+    if discrete and method != "exact":
+        samples |= _summed_draws(key, function, everything, {name: samples[name] for name in continuous})
+    _check_sites(samples, wanted, inputs, function)
+    for draws in filter(None, (samples, prior)):
+        if "utility_log_prob" in draws:
+            draws["utility_index"] = drawn_utilities(key, draws)
+    predicted = {}
+    for name, draws in (("posterior", samples), ("prior", prior)):
+        if draws is not None and data:
+            sites = {site: draws[site] for site in continuous}
+            predicted[name] = decision_draws(jax.random.fold_in(key, 3), function, everything, sites, draws, inputs)
+    return dict(samples=samples, stats=stats, found=found | {"method": method}, prior=prior, predicted=predicted)
 
-    One chain is compiled, and run once for each key in threads: no chain waits for another's longest trajectory.
-    """
-    num_warmup, num_samples, num_chains = shape
 
-    def chain(key):
-        mcmc = MCMC(NUTS(program), num_warmup=num_warmup, num_samples=num_samples, progress_bar=False)
-        mcmc.run(key, *arguments, **settings, extra_fields=tuple(_STATS))
-        return mcmc.get_samples(), mcmc.get_extra_fields()
+def _by_atlas(key, function, inputs, wanted, shape, method, guide, num_steps, prior_predictive) -> dict:
+    """The same for continuous weights, whose intelligence is read from an atlas of random policies."""
+    from .atlas_inference import sample_weights
 
-    say("compiling")
-    keys = jax.random.split(key, num_chains)
-    started = time.perf_counter()
-    compiled = jax.jit(chain).lower(keys[0]).compile()
-    seconds["compiling"] = time.perf_counter() - started
-
-    def run(one):
-        with jax.enable_x64(True):
-            return jax.tree.map(np.asarray, compiled(one))
-
-    say("sampling")
-    started = time.perf_counter()
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
-        chains = list(pool.map(run, keys))
-    seconds["sampling"] = time.perf_counter() - started
-    samples, stats = jax.tree.map(lambda *x: np.stack(x), *chains)
-    stats = {_STATS[name]: values for name, values in stats.items()}
-    stats["lp"] = -stats["lp"]
-    return samples, stats
+    if method not in ("auto", "nuts"):
+        raise InputError(f"method is {method!r}; a program that asks for an atlas is sampled by NUTS, round by round")
+    samples, stats, found = sample_weights(
+        key,
+        inputs.counts,
+        inputs.world,
+        inputs.weights,
+        policy_prior=inputs.policy_prior,
+        intelligence_law=inputs.intelligence_law,
+        simplicity=inputs.simplicity,
+        program=function,
+        num_warmup=shape.num_warmup,
+        num_samples=shape.num_samples,
+        num_chains=shape.num_chains,
+        num_particles=inputs.num_particles,
+        progress=inputs.say,
+    )
+    predicted = {"posterior": decision_draws(jax.random.fold_in(key, 3), None, {}, {}, samples, inputs)}
+    return dict(samples=samples, stats=stats, found=found | {"method": "nuts"}, prior=None, predicted=predicted)
 
 
-def _sum_out(key, program, arguments, settings, num_samples, num_chains, say):
-    """The posterior of the utility, exact. Draws of the intelligence for a utility are independent: with the utility's
-    probability as re-weighted by the factor, else as random policies have it.
-    """
-    say("summing")
-    log_joint, factor, bits = over_cells(program, arguments, settings)
-    log_prob = jax.nn.log_softmax(logsumexp(log_joint, axis=1))
-    probability = jnp.exp(log_prob)[:, None]
-    chance = probability * jax.nn.softmax(log_joint, axis=1)
-    chance = chance + (1 - probability) * jax.nn.softmax(log_joint - factor, axis=1)
-    shape = (num_chains, num_samples, len(log_prob))
-    drawn = np.asarray(jax.random.categorical(key, jnp.log(chance), shape=shape))
-    samples = {
-        "intelligence": np.asarray(bits)[np.arange(len(log_prob)), drawn],
-        "utility_log_prob": np.broadcast_to(np.asarray(log_prob), shape),
+def _chosen(method, continuous, discrete, function) -> str:
+    """How a program is inferred."""
+    name = getattr(function, "__name__", function)
+    if not continuous:
+        if method in ("nuts", "svi"):
+            raise InputError(f"the program {name!r} has no continuous sites to sample; take method='exact'")
+        return "exact"
+    if method == "exact":
+        raise InputError(
+            f"the program {name!r} has continuous sites ({', '.join(continuous)}), which cannot be summed: take "
+            "method='nuts' or 'svi'"
+        )
+    if method != "auto":
+        return method
+    return "svi" if sum(np.size(site["value"]) for site in continuous.values()) > _MOST_FOR_NUTS else "nuts"
+
+
+def _computed(function, inputs, size):
+    """What a program without latent sites computes, as draws that are all alike."""
+    from numpyro import handlers
+
+    trace = handlers.trace(handlers.seed(function, 0)).get_trace(**inputs)
+    sites = {name: np.asarray(site["value"]) for name, site in trace.items() if site["type"] == "deterministic"}
+    return {name: np.broadcast_to(values, (*size, *values.shape)) for name, values in sites.items()}
+
+
+def _summed_draws(key, function, inputs, draws):
+    """`utility_log_prob` and `intelligence` at draws `[chains, draws, ...]` of the continuous sites."""
+    size = next(iter(draws.values())).shape[:2]
+    flat = jax.tree.map(lambda x: jnp.asarray(x).reshape(-1, *x.shape[2:]), draws)
+
+    def one(given):
+        key, values = given
+        return read_off(key, *over_cells(function, inputs, values))
+
+    keys = jax.random.split(jax.random.fold_in(key, 4), size[0] * size[1])
+    log_prob, bits = jax.lax.map(one, (keys, flat))
+    return {
+        "utility_log_prob": np.asarray(log_prob).reshape(*size, -1),
+        "intelligence": np.asarray(bits).reshape(*size, -1),
     }
-    return samples, {}
 
 
-def _check_settings(world, policy_prior, law, candidates, simplicity, numbers, seed):
+def _positive(name, value, zero=False):
+    """`value`, a number above 0 or a distribution over such numbers."""
+    if isinstance(value, dist.Distribution):
+        support = value.support
+        positive = support in (dist.constraints.positive, dist.constraints.unit_interval)
+        positive |= getattr(support, "lower_bound", -1.0) >= 0
+        if positive and not value.batch_shape and not value.event_shape:
+            return value
+        raise InputError(f"{name} has a prior over other than positive numbers; take one such as LogNormal(0, 1)")
+    if isinstance(value, float | int) and (value > 0 or (zero and value == 0)) and np.isfinite(value):
+        return float(value)
+    raise InputError(f"{name} is {value!r}; give a number above 0, or a NumPyro distribution to infer it")
+
+
+def _check_settings(world, policy_prior, law, candidates, weights, simplicity, shape, num_steps, seed):
     check_world(world)
     check_prior(policy_prior)
     check_law(law)
@@ -212,10 +289,13 @@ def _check_settings(world, policy_prior, law, candidates, simplicity, numbers, s
         raise InputError(
             f"candidates is {candidates!r:.60}; give what Grammar(world).enumerate() or candidate_set(...) return"
         )
+    if weights is not None and not isinstance(weights, FeatureWeights):
+        raise InputError(f"weights is {weights!r:.60}; give FeatureWeights(world)")
     if not (np.isfinite(simplicity) and simplicity >= 0):
         raise InputError(f"simplicity is {simplicity}; it must be a weight >= 0")
-    for (name, value), least in zip(numbers.items(), (1, 4, 1), strict=True):
+    for (name, value), least in zip(shape._asdict().items(), (1, 4, 1), strict=True):
         check_whole(name, value, least)
+    check_whole("num_steps", num_steps, 1)
     check_seed(seed)
 
 
@@ -225,22 +305,13 @@ def check_seed(seed) -> None:
         raise InputError(f"seed is {seed}; it must be a whole number from 0 to 2^32 - 1")
 
 
-def _check_signature(program, number, settings):
-    """Raise InputError, before any work, for a program that cannot be called with what it will be given."""
-    try:
-        inspect.signature(program).bind(*[None] * number, **settings)
-    except TypeError as error:
-        expected = ", ".join(["..."] * number + sorted(settings))
-        name = getattr(program, "__name__", program)
-        raise InputError(
-            f"the program {name!r} does not take the arguments ({expected}): {error}; see models/candidates.py"
-        ) from None
-    except ValueError:
-        pass  # a built-in without a signature
-
-
-def _check_sites(samples, number, program):
-    for site in ("utility_log_prob", "intelligence"):
+def _check_sites(samples, wanted, inputs, program):
+    """Raise InputError unless a program that compares candidates says what it finds."""
+    if "candidates" not in wanted:
+        return
+    number = len(inputs.candidates)
+    tails = "tails" in wanted or "subject_tails" in wanted
+    for site in ("utility_log_prob", "intelligence") if tails else ("utility_log_prob",):
         if site not in samples or samples[site].shape[2:] != (number,):
             raise InputError(
                 f"the program {getattr(program, '__name__', program)!r} has no deterministic site {site!r} with one "

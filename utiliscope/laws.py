@@ -1,13 +1,19 @@
 """Intelligence laws h(g): how the operator's intelligence re-weighs random policies."""
 
+import dataclasses
 import math
 from typing import Protocol, runtime_checkable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
+import numpyro
+from jax import Array
 from jax.scipy.special import logsumexp
 from numpyro import distributions as dist
 
+from .cache import described
 from .errors import InputError
 
 LN2 = math.log(2.0)
@@ -15,11 +21,15 @@ LN2 = math.log(2.0)
 # A population of N random policies cannot tell g below about 1 / N from 0, where a density may vanish.
 _LEAST_BITS = 1e-4
 _BITS_TOLERANCE = 1e-9  # of bits that are the same
+# Where means over noise are taken: middles of cells of the Exponential(ln 2) law of g, and of its noise.
+_NOISE_NODES, _CELL, _MOST_BITS = 16, 0.1, 400.0
+_GRID = np.arange(_CELL / 2, _MOST_BITS, _CELL)
+_GRID_LOG_MASS = -LN2 * (_GRID - _CELL / 2) + math.log(-math.expm1(-LN2 * _CELL))
 
 
 @runtime_checkable
 class IntelligenceLaw(Protocol):
-    """h(g), up to a constant. Weights are ln h in nats; g is in bits."""
+    """h(g), up to a constant. Weights are ln h in nats; g is in bits. Parameters with a prior are inferred."""
 
     def log_weight(self, bits): ...
 
@@ -27,25 +37,53 @@ class IntelligenceLaw(Protocol):
         """ln E[h(g)] over random policies when no two of them tie: then g is Exponential(ln 2)."""
 
 
+Parameter = float | Array | dist.Distribution
+
+
 class ExponentialLaw(eqx.Module):
     """h(g) = 2^(beta g): each bit of intelligence makes an operator 2^beta times likelier.
 
-    Without ties E[h] = 1 / (1 - beta), which diverges at beta >= 1: there the law is improper unless random
-    policies are finitely many.
+    beta: a number, or a NumPyro distribution for one that is inferred. Without ties E[h] = 1 / (1 - beta), which
+    diverges at beta >= 1: there the law is improper unless random policies are finitely many.
     """
 
-    beta: float = 0.8
+    beta: Parameter = 0.8
 
     def log_weight(self, bits):
         return self.beta * LN2 * bits
 
-    def log_mean(self) -> float:
-        if self.beta >= 1:
+    def log_mean(self):
+        beta = self.beta
+        known = not isinstance(beta, jax.core.Tracer | dist.Distribution)
+        # A prior may come as close to 1 as it likes: the likelihood vanishes there.
+        most = float(beta) if known else getattr(getattr(beta, "support", None), "upper_bound", 0.0)
+        if (known and most >= 1) or most > 1 or (isinstance(beta, dist.Distribution) and _unbounded(beta)):
             raise InputError(
-                f"ExponentialLaw(beta={self.beta}) is improper over continuous random policies: E[2^(beta g)] "
-                "diverges at beta >= 1. Use beta < 1, or a finite policy prior with the achieved reading"
+                f"{described(self)} is improper over continuous random policies: E[2^(beta g)] "
+                "diverges at beta >= 1. Use beta < 1 (a prior such as Uniform(0, 1)), or a finite policy prior with "
+                "the achieved reading"
             )
-        return -math.log1p(-self.beta)
+        return 0.0 if isinstance(beta, dist.Distribution) else -jnp.log1p(-beta)
+
+    def log_noisy_mean(self, sigma):
+        return self.log_mean() + (self.beta * LN2 * sigma) ** 2 / 2
+
+
+class BumpLaw(eqx.Module):
+    """The operator's intelligence is Gamma distributed, of mean `mean` bits: intelligent, but not perfect.
+
+    mean: bits. shape: of the Gamma density; 1 falls from 0 on, above it there is a bump, narrower for larger ones. Both
+    are numbers, or NumPyro distributions for what is inferred.
+    """
+
+    mean: Parameter = 10.0
+    shape: Parameter = 2.0
+
+    def log_weight(self, bits):
+        return DensityLaw(dist.Gamma(self.shape, self.shape / self.mean)).log_weight(bits)
+
+    def log_mean(self):
+        return 0.0
 
 
 class DensityLaw(eqx.Module):
@@ -64,10 +102,58 @@ class DensityLaw(eqx.Module):
         return 0.0
 
 
+class RandomMixture(eqx.Module):
+    """With chance `share` the operator is but a random policy, else one of `law`.
+
+    h = share + (1 - share) h_law / Z_law(U), whose mean over random policies is 1.
+    """
+
+    law: IntelligenceLaw = ExponentialLaw()
+    share: Parameter = 0.1
+
+    def __check_init__(self):
+        if isinstance(self.share, float | int) and not 0 <= self.share <= 1:
+            raise InputError(f"RandomMixture(share={self.share}): the share of random operators is from 0 to 1")
+
+    def log_weight(self, bits):
+        return self._mixed(self.law.log_weight(bits) - self.law.log_mean())
+
+    def log_mean(self):
+        self.law.log_mean()
+        return 0.0
+
+    def log_relative_weight(self, tails, bits):
+        return self._mixed(log_intelligence_weight(self.law, tails, bits))
+
+    def _mixed(self, log_weight):
+        return jnp.logaddexp(jnp.log(self.share), jnp.log1p(-self.share) + log_weight)
+
+
+def _unbounded(prior) -> bool:
+    """Whether a prior has no upper end, or none that is known."""
+    support = prior.support
+    return support is not dist.constraints.unit_interval and not hasattr(support, "upper_bound")
+
+
 def check_law(law) -> None:
     """Raise InputError unless `law` is an intelligence law."""
     if not isinstance(law, IntelligenceLaw) or isinstance(law, type):
         raise InputError(f"intelligence_law is {law!r}; give a law such as ExponentialLaw(0.8) or DensityLaw(...)")
+
+
+def sampled_law(law: IntelligenceLaw, site: str = "{}") -> IntelligenceLaw:
+    """`law` with every parameter that has a prior drawn from it: inside a program, a site of the parameter's name.
+
+    site: how sites are called, with {} for the name.
+    """
+    drawn = {}
+    for name in getattr(law, "__dataclass_fields__", {}):
+        value = getattr(law, name)
+        if isinstance(value, IntelligenceLaw):
+            drawn[name] = sampled_law(value, site)
+        elif isinstance(value, dist.Distribution) and not isinstance(law, DensityLaw):
+            drawn[name] = numpyro.sample(site.format(name), value)
+    return dataclasses.replace(law, **drawn) if drawn else law
 
 
 def log_intelligence_weight(law: IntelligenceLaw, tails, bits):
@@ -75,7 +161,28 @@ def log_intelligence_weight(law: IntelligenceLaw, tails, bits):
 
     For a utility that ties all policies the weight is 1: g = 0 carries no information.
     """
+    if hasattr(law, "log_relative_weight"):
+        return law.log_relative_weight(tails, bits)
     weight = law.log_weight(jnp.where(tails.constant(), 1.0, bits)) - log_normaliser(law, tails)
+    return jnp.where(tails.constant(), 0.0, weight)
+
+
+def log_noisy_weight(law: IntelligenceLaw, tails, bits, sigma, error):
+    """ln h(g + n) / E[h(g + n)] in nats, of a reading of g = `bits` `[U]` with noise n = sigma `error`, bits.
+
+    The mean is over random policies and Normal(0, sigma) noise; a law may know it as `log_noisy_mean(sigma)`, else it
+    is found by quadrature. Where no two policies tie it is the same for every utility.
+    """
+    if isinstance(law, RandomMixture):
+        return law._mixed(log_noisy_weight(law.law, tails, bits, sigma, error))
+    if not tails.atomic and hasattr(law, "log_noisy_mean"):
+        log_mean = law.log_noisy_mean(sigma)
+    else:
+        nodes, shares = np.polynomial.hermite_e.hermegauss(_NOISE_NODES)
+        heights, log_mass = (_GRID, _GRID_LOG_MASS) if not tails.atomic else tails.cells(None, None)[1:]
+        each = law.log_weight(heights[..., None] + sigma * nodes)
+        log_mean = logsumexp(log_mass[..., None] + each + np.log(shares / shares.sum()), axis=(-2, -1))
+    weight = law.log_weight(jnp.where(tails.constant(), 1.0, bits) + sigma * error) - log_mean
     return jnp.where(tails.constant(), 0.0, weight)
 
 
@@ -84,6 +191,8 @@ def log_normaliser(law: IntelligenceLaw, tails):
 
     Without ties the same number for every U; with finitely many policies the sum over the tail's steps.
     """
+    if hasattr(law, "log_relative_weight"):
+        return jnp.zeros(tails.values.shape[:-1])
     if not tails.atomic:
         return law.log_mean()
     _, bits, log_mass = tails.cells(None, None)

@@ -7,24 +7,48 @@ import jax
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpyro import handlers
 
 from .diagnostics import diagnose, warn_of
 from .errors import InputError
+from .laws import sampled_law
 from .world.transition import moves
 
-# Log likelihoods of single decisions are kept up to this many numbers (160 MB); beyond, one for each episode.
-_MOST_LOG_LIKELIHOODS = 20_000_000
 
-
-def assemble(key, samples, stats, *, behaviour, world, candidates, tails, law, attributes) -> xr.DataTree:
+def assemble(key, *, inputs, world, samples, stats, found, prior, predicted, attributes) -> xr.DataTree:
     """ArviZ groups of a run: samples `[chains, draws, ...]` under their names, with what they were conditioned on.
 
-    A draw of the utility's index (`utility_index`) is added from its posterior given the other sites.
+    inputs: of the program. found: diagnostics of the method. prior: samples without the recording, or None. predicted:
+    what `decision_draws` tells of the draws of "posterior" and "prior". A draw of the utility's index
+    (`utility_index`) is added from its posterior given the other sites.
     """
     samples = dict(samples)
-    log_prob = samples["utility_log_prob"]
-    draw_key = jax.random.fold_in(key, 1)
-    samples["utility_index"] = np.asarray(jax.random.categorical(draw_key, log_prob, axis=-1))
+    behaviour = inputs.behaviour
+    constant = _world_data(world)
+    coords = {
+        "state": list(world.state_names),
+        "action": list(world.action_names),
+        "feature": list(world.features),
+        "axis": ["x", "y"],
+        "end": ["from", "to"],
+    }
+    if "utility_log_prob" in samples:
+        candidates = inputs.candidates
+        samples["utility_index"] = drawn_utilities(key, samples)
+        coords["utility"] = list(candidates.names)
+        constant["code_length"] = np.asarray(candidates.code_length)
+        if "intelligence" in samples:
+            law = _mean_law(inputs.intelligence_law, samples)
+            tails = inputs.tails
+            constant |= {
+                "intelligence_std_error": _tail_error(tails, samples["intelligence"]),
+                "probability_tail_error": _weight_error(tails, samples, law),
+                "beyond_tail": _share_beyond(tails, samples["intelligence"]),
+            }
+    if "weights" in samples:
+        coords["weight"] = list(inputs.weights.names)
+    if any(name.startswith("subject_") for name in samples):
+        coords["subject"] = inputs.subjects
     groups = {
         "posterior": samples,
         "observed_data": {
@@ -34,39 +58,52 @@ def assemble(key, samples, stats, *, behaviour, world, candidates, tails, law, a
             "episode": behaviour.table["episode"].to_numpy(),
             "counts": np.asarray(behaviour.counts()),
         },
-        "constant_data": _world_data(world)
-        | {
-            "code_length": np.asarray(candidates.code_length),
-            "intelligence_std_error": _tail_error(tails, samples["intelligence"]),
-            "probability_tail_error": _weight_error(tails, samples, law),
-            "beyond_tail": _share_beyond(tails, samples["intelligence"]),
-        },
+        "constant_data": constant,
     }
     if stats:
         groups["sample_stats"] = stats
-    if "policy" in samples:
-        groups["log_likelihood"] = _log_likelihood(samples["policy"], behaviour)
-    tree = az.from_dict(
-        groups,
-        coords={
-            "utility": list(candidates.names),
-            "state": list(world.state_names),
-            "action": list(world.action_names),
-            "feature": list(world.features),
-            "axis": ["x", "y"],
-            "end": ["from", "to"],
-        },
-        dims=_DIMS,
-    )
+    if prior is not None:
+        groups["prior"] = prior
+    for name, told in predicted.items():
+        if name == "posterior" and told:
+            groups["log_likelihood"] = told["log_likelihood"]
+        if told and told["replicated"] is not None:
+            groups[f"{name}_predictive"] = {"action_taken": told["replicated"]}
+    tree = az.from_dict(groups, coords=coords, dims=_dims(samples))
     diagnostics = diagnose(tree) if stats else {}
+    diagnostics |= {name: value for name, value in found.items() if name not in diagnostics}
     tree["posterior"].attrs.update(attributes | diagnostics)
     tree["constant_data"].attrs.update(discount=float(world.discount), horizon=world.horizon or 0)
     warn_of(diagnostics, stacklevel=3)
     return tree
 
 
+def drawn_utilities(key, samples) -> np.ndarray:
+    """`[chains, draws]` a utility for each draw, from its posterior given the other sites."""
+    draw_key = jax.random.fold_in(key, 1)
+    return np.asarray(jax.random.categorical(draw_key, samples["utility_log_prob"], axis=-1))
+
+
+def _mean_law(law, samples):
+    """`law` with the posterior means of what was inferred."""
+    means = {name: np.asarray(values).mean((0, 1)) for name, values in samples.items()}
+    with handlers.block(), handlers.seed(rng_seed=0), handlers.substitute(data=means):
+        return sampled_law(law)
+
+
+def _dims(samples) -> dict:
+    """Names of dimensions; those of continuous weights' bits have none of their own."""
+    return _DIMS if "utility_log_prob" in samples else {**_DIMS, "intelligence": []}
+
+
 _DIMS = {
     "policy": ["state", "action"],
+    "subject_policy": ["subject", "state", "action"],
+    "subject_log_prob": ["subject", "utility"],
+    "subject_intelligence": ["subject", "utility"],
+    "log_mixture": ["utility"],
+    "pull": ["utility"],
+    "weights": ["weight"],
     "utility_log_prob": ["utility"],
     "intelligence": ["utility"],
     "counts": ["state", "action"],
@@ -95,23 +132,6 @@ def _world_data(world) -> dict:
         "moves": moves(world.transition, world.available),
     }
     return data if world.xy is None else data | {"xy": np.asarray(world.xy)}
-
-
-def _log_likelihood(policy, behaviour):
-    """ln pi(a | s): `action_taken` `[chains, draws, decisions]`, or, if that is too much to keep, its sum over each
-    episode, `episode_actions` `[chains, draws, episodes]`."""
-    state, action = (behaviour.table[name].to_numpy() for name in ("state", "action"))
-    with np.errstate(divide="ignore"):
-        log_policy = np.log(policy)
-    if policy.shape[0] * policy.shape[1] * len(state) <= _MOST_LOG_LIKELIHOODS:
-        return {"action_taken": log_policy[:, :, state, action]}
-    episode = pd.factorize(behaviour.table["episode"])[0]
-    number = policy.shape[-1] * policy.shape[-2]
-    counts = np.zeros((episode.max() + 1, number))
-    np.add.at(counts, (episode, state * policy.shape[-1] + action), 1.0)
-    flat = log_policy.reshape(*policy.shape[:2], number)
-    # Unavailable actions have ln 0 and no counts: 0 log 0 = 0.
-    return {"episode_actions": np.where(np.isfinite(flat), flat, 0.0) @ counts.T}
 
 
 def _tail_error(tails, bits):

@@ -8,16 +8,30 @@ from pathlib import Path
 
 from .errors import InputError
 
-_SHIPPED = ("candidates", "achieved")
-_READINGS = {"policy": "candidates", "achieved": "achieved"}
+# Where the programs that ship are.
+_SHIPPED = {
+    "candidates": "candidates",
+    "achieved": "achieved",
+    "noisy": "noisy",
+    "population": "population",
+    "achieved_population": "population",
+    "weights": "weights",
+    "boltzmann": "boltzmann",
+    "boltzmann_weights": "boltzmann",
+    "maxent": "maxent",
+    "maxent_weights": "maxent",
+}
+# Names that stand for another program under the achieved reading.
+_ACHIEVED = {"candidates": "achieved", "population": "achieved_population"}
+_READINGS = ("policy", "achieved")
 
 
 def load_program(program: str | Callable, reading: str = "policy") -> Callable:
     """The NumPyro program called `program`.
 
     program: a shipped name, a function, or "FILE.py" or "FILE.py:FUNCTION" (by default the function called like
-    the file, else the only one in it). Under the achieved reading the name "candidates" stands for `achieved`.
-    A file is run only because it is named here.
+    the file, else the only one in it). Under the achieved reading "candidates" stands for `achieved` and "population"
+    for `achieved_population`. A file is run only because it is named here.
     """
     if reading not in _READINGS:
         raise InputError(f"reading is {reading!r}; choose policy or achieved")
@@ -29,8 +43,8 @@ def load_program(program: str | Callable, reading: str = "policy") -> Callable:
             raise InputError(
                 f"there is no program {program!r}; choose {', '.join(_SHIPPED)}, or name a file: my.py:function"
             )
-        name = _READINGS[reading] if program == "candidates" else program
-        return getattr(importlib.import_module(f"utiliscope.models.{name}"), name)
+        name = _ACHIEVED.get(program, program) if reading == "achieved" else program
+        return getattr(importlib.import_module(f"utiliscope.models.{_SHIPPED[name]}"), name)
     return _from_file(Path(file), function)
 
 

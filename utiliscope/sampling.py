@@ -1,0 +1,75 @@
+"""NUTS over a program: one chain is compiled, and run once for each key in threads."""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from numpyro.infer import MCMC, NUTS
+from threadpoolctl import threadpool_limits
+
+# What NUTS records of each draw, by ArviZ's names.
+STATS = {
+    "energy": "energy",
+    "num_steps": "n_steps",
+    "accept_prob": "acceptance_rate",
+    "diverging": "diverging",
+    "potential_energy": "lp",
+}
+
+
+class Shape(NamedTuple):
+    """How long a run is."""
+
+    num_warmup: int
+    num_samples: int
+    num_chains: int
+
+
+class Nuts:
+    """Chains of one program; what was compiled is used again for other data of the same shapes.
+
+    program: called with keyword inputs; those in `data` are arrays that may change from run to run, `fixed` may not.
+    """
+
+    def __init__(self, program, fixed: dict, shape: Shape, **options):
+        self.shape = shape
+        self.seconds = {"compiling": 0.0, "sampling": 0.0}
+        self._compiled: dict = {}
+
+        def chain(key, data):
+            kernel = NUTS(program, **options)
+            mcmc = MCMC(kernel, num_warmup=shape.num_warmup, num_samples=shape.num_samples, progress_bar=False)
+            mcmc.run(key, **fixed, **data, extra_fields=tuple(STATS))
+            return mcmc.get_samples(), mcmc.get_extra_fields()
+
+        self._chain = jax.jit(chain)
+
+    def run(self, key, data: dict, say=lambda phase: None):
+        """Samples and statistics `[chains, draws, ...]`.
+
+        No chain waits for another's longest trajectory, as they would in one vectorised run.
+        """
+        keys = jax.random.split(key, self.shape.num_chains)
+        shapes = str(jax.tree.map(lambda x: (np.shape(x), np.asarray(x).dtype), data))
+        if shapes not in self._compiled:
+            say("compiling")
+            started = time.perf_counter()
+            self._compiled[shapes] = self._chain.lower(keys[0], data).compile()
+            self.seconds["compiling"] += time.perf_counter() - started
+
+        def one(key):
+            with jax.enable_x64(True):
+                return jax.tree.map(np.asarray, self._compiled[shapes](key, data))
+
+        say("sampling")
+        started = time.perf_counter()
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+            chains = list(pool.map(one, keys))
+        self.seconds["sampling"] += time.perf_counter() - started
+        samples, stats = jax.tree.map(lambda *x: np.stack(x), *chains)
+        stats = {STATS[name]: values for name, values in stats.items()}
+        stats["lp"] = -stats["lp"]
+        return samples, stats

@@ -1,0 +1,84 @@
+"""Discrete sites of a program, summed out exactly: all of them, or inside NUTS over those that are continuous."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+from jax.scipy.special import logsumexp
+from numpyro import handlers
+from numpyro.infer.util import log_density
+
+from .errors import InputError
+
+_MOST_CELLS = 50_000_000
+
+
+def latent_sites(program, inputs) -> tuple[dict, dict]:
+    """The latent sites of a program, continuous and discrete: names and NumPyro's record of each."""
+    with handlers.seed(rng_seed=0):
+        trace = handlers.trace(program).get_trace(**inputs)
+    sites = {name: site for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
+    discrete = {name: site for name, site in sites.items() if site["fn"].support.is_discrete}
+    return {name: site for name, site in sites.items() if name not in discrete}, discrete
+
+
+def over_cells(program, inputs, values=None):
+    """`[U, cells]` log joint, factor `operator` and intelligence, for every value of a program's discrete sites.
+
+    The site `utility` comes first, all others together make the cells. values: of the continuous sites.
+    """
+    _, discrete = latent_sites(program, inputs)
+    if "utility" not in discrete:
+        name = getattr(program, "__name__", program)
+        raise InputError(
+            f"the program {name!r} has discrete sites ({', '.join(discrete)}) but none called 'utility'; name the one "
+            "that picks the candidate so, as models/achieved.py does"
+        )
+    names = ["utility", *(name for name in discrete if name != "utility")]
+    choices = [discrete[name]["fn"].enumerate_support(expand=False).reshape(-1) for name in names]
+    if np.prod([float(len(some)) for some in choices]) > _MOST_CELLS:
+        raise InputError(f"the program's discrete sites have too many values together to be summed: {', '.join(names)}")
+
+    def joint(*chosen):
+        given = {**(values or {}), **dict(zip(names, chosen, strict=True))}
+        log_joint, trace = log_density(program, (), inputs, given)
+        return log_joint, trace["operator"]["fn"].log_factor, trace["intelligence"]["value"]
+
+    # Not compiled: one pass over few cells, and many recordings may follow one another.
+    for axis in range(len(names) - 1, -1, -1):
+        joint = jax.vmap(joint, [0 if other == axis else None for other in range(len(names))])
+    return jax.tree.map(lambda table: table.reshape(len(choices[0]), -1), joint(*choices))
+
+
+def summed_program(program):
+    """`program` with its discrete sites summed out, so that NUTS sees the continuous ones alone."""
+
+    def summed(**inputs):
+        _, discrete = latent_sites(program, inputs)
+        first = {name: jnp.zeros((), int) for name in discrete}
+
+        def hidden(site):
+            return site["type"] != "sample" or site["is_observed"] or site["name"] in discrete
+
+        with handlers.trace() as seen, handlers.block(hide_fn=hidden), handlers.substitute(data=first):
+            program(**inputs)
+        values = {name: site["value"] for name, site in seen.items()}
+        log_prior = sum(site["fn"].log_prob(site["value"]).sum() for site in seen.values())
+        log_joint, _, _ = over_cells(program, inputs, values)
+        numpyro.factor("summed", logsumexp(log_joint) - log_prior)
+
+    return summed
+
+
+def read_off(key, log_joint, factor, bits, shape=()):
+    """`[*shape, U]` log posterior of the utility, exact, and draws of its intelligence.
+
+    Draws of the intelligence for a utility are independent: with the utility's probability as re-weighted by the
+    factor, else as random policies have it.
+    """
+    log_prob = jax.nn.log_softmax(logsumexp(log_joint, axis=1))
+    probability = jnp.exp(log_prob)[:, None]
+    chance = probability * jax.nn.softmax(log_joint, axis=1)
+    chance = chance + (1 - probability) * jax.nn.softmax(log_joint - factor, axis=1)
+    drawn = jax.random.categorical(key, jnp.log(chance), shape=(*shape, len(log_prob)))
+    return jnp.broadcast_to(log_prob, drawn.shape), bits[jnp.arange(len(log_prob)), drawn]
