@@ -81,7 +81,7 @@ def _predicts(posterior):
 def _identified(posterior):
     table = utility_table(posterior)
     chances = table["probability"].to_numpy()
-    entropy = float(-(chances[chances > 0] * np.log2(chances[chances > 0])).sum())
+    entropy = abs(float((chances[chances > 0] * np.log2(chances[chances > 0])).sum()))
     number = int(np.searchsorted(np.cumsum(chances), _CLEAR)) + 1
     best = f"{table['utility'][0]} has {chances[0]:.3f}; entropy {entropy:.2f} of {np.log2(len(chances)):.2f} bits"
     if chances[0] >= _CLEAR:

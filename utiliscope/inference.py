@@ -96,9 +96,8 @@ def fit(
     shape = Shape(num_warmup, num_samples, num_chains)
     check_settings(world, policy_prior, law, candidates, weights, simplicity, shape, num_steps, seed)
     if method not in _METHODS or guide not in GUIDES:
-        raise InputError(
-            f"method is {method!r}, guide {guide!r}; choose of {', '.join(_METHODS)} and {', '.join(GUIDES)}"
-        )
+        choices = f"{', '.join(_METHODS)} and {', '.join(GUIDES)}"
+        raise InputError(f"method is {method!r} and guide is {guide!r}; choose among {choices}")
     function = load_program(program, reading)
     wanted = asked_for(function, reading)
     if not isinstance(behaviour, Behaviour):
