@@ -60,7 +60,7 @@ def maxent_weights(counts, world, weights, *, temperature):
 
 
 def plain_payoffs(world, candidates):
-    """`[U, S, A]` what each step pays, and `[U, S]` where the episode is over; InputError for utilities that remember."""
+    """`[U, S, A]` paid for each step, and `[U, S]` where the episode is over; InputError for those that remember."""
     payoffs = candidates.payoffs
     bad = [name for k, name in enumerate(candidates.names) if not is_plain(payoffs[k])]
     if bad:
