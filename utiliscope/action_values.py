@@ -22,8 +22,7 @@ from .errors import InputError
 from .fixed_points import backward_solution
 from .payoffs import Payoffs
 from .planning import chain_action_values
-from .world.model import WorldModel
-from .world.possible import PossibleWorlds
+from .world.possible import PossibleWorlds, World
 from .world.transition import SparseTransition, links, next_values, under
 
 _MOST_NODES = 2**17
@@ -42,7 +41,7 @@ class _Planning(NamedTuple):
     goes_on: object
 
 
-def optimal_action_values(world: WorldModel, payoff, *, last=None):
+def optimal_action_values(world: World, payoff, *, last=None):
     """`[S, A]` optimal action values, or `[H, S, A]` by time in a world with a horizon; -inf where not available.
 
     payoff: `[S, A]` paid for a step, which may be traced. last: `[S]` paid by the last state of an episode, in a world
@@ -56,12 +55,12 @@ def optimal_action_values(world: WorldModel, payoff, *, last=None):
     plan, payoff = _planning(world, payoff)
     if world.horizon is not None:
         return _by_induction(world, plan, payoff, last, lambda q: q.max(-1))
-    choice, factors = _best_choice(jax.lax.stop_gradient(plan), jax.lax.stop_gradient(payoff))
+    choice, factors = _best_choice(*jax.lax.stop_gradient((plan, payoff, _swept(world, plan))))
     value = _value_of(plan, payoff, choice, factors)
     return _ahead(plan, payoff, value)
 
 
-def soft_action_values(world: WorldModel, payoff, temperature, *, last=None, terminal=None):
+def soft_action_values(world: World, payoff, temperature, *, last=None, terminal=None):
     """`[S, A]` soft action values at `temperature`, or `[H, S, A]` by time; -inf where not available.
 
     softmax(Q / T) is the policy of greatest expected payoff plus T times its causal entropy, in nats.
@@ -94,7 +93,7 @@ def log_boltzmann(action_values, temperature):
     return jax.nn.log_softmax(jnp.where(available, scores, -jnp.inf), axis=-1)
 
 
-def decision_values(behaviour: Behaviour, world: WorldModel, payoffs: Payoffs) -> np.ndarray:
+def decision_values(behaviour: Behaviour, world: World, payoffs: Payoffs) -> np.ndarray:
     """`[U, N, A]` optimal action values of each of `U` stacked utilities at each of the `N` recorded decisions.
 
     In NumPy and float64. A utility that remembers is solved on the product of the world with its memory, and what is
@@ -166,6 +165,15 @@ def _planning(world, payoff, terminal=None):
     return jax.tree.map(lambda x: x.astype(payoff.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, cast), payoff
 
 
+def _swept(world, plan):
+    """`plan` with the links of a world that has few of them, if it is known while tracing: a sweep is then cheaper."""
+    if isinstance(world.transition, np.ndarray):
+        successors, chance = links(world.transition)
+        if successors.shape[1] * 4 <= world.num_states:
+            return plan._replace(transition=SparseTransition(successors, jnp.asarray(chance, plan.discount.dtype)))
+    return plan
+
+
 def _ahead(plan, payoff, value):
     """`[S, A]` payoff and the discounted value of what follows; -inf where not available."""
     onward = jnp.where(plan.goes_on[:, None], plan.discount * next_values(plan.transition, value), 0.0)
@@ -192,8 +200,11 @@ def _chosen(plan, choice):
     return plan.discount * jnp.take_along_axis(plan.transition, choice[:, None, None], axis=1)[:, 0]
 
 
-def _best_choice(plan, payoff):
-    """`[S]` optimal actions, and the factors of the system that their values solve (None where it is not formed)."""
+def _best_choice(plan, payoff, few):
+    """`[S]` optimal actions, and the factors of the system that their values solve (None where it is not formed).
+
+    few: the same as `plan`, in the form in which values are swept.
+    """
     rows = jnp.arange(payoff.shape[0])
     sparse = isinstance(plan.transition, SparseTransition)
 
@@ -205,7 +216,7 @@ def _best_choice(plan, payoff):
         return lu_solve(factors, right), factors
 
     def sweep(_, value):
-        return _ahead(plan, payoff, value).max(-1)
+        return _ahead(few, payoff, value).max(-1)
 
     start = jnp.where(plan.available, payoff, -jnp.inf).max(-1)
     choice = _ahead(plan, payoff, jax.lax.fori_loop(0, _SWEEPS, sweep, start)).argmax(-1)
