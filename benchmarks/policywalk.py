@@ -1,6 +1,6 @@
 """PolicyWalk in plain NumPy, and its seconds per effective sample beside NUTS over the same posterior.
 
-    python benchmarks/policywalk.py [--sizes 3 6 12] [--seconds 60 120 240] [--deltas 1 5] [--warmup 300] [--samples 500]
+    python benchmarks/policywalk.py [--sizes 3 6 12] [--seconds 60 120 240] [--deltas 1 5]
 
 World: N x N grid, slip 0.1, discount 0.9. The upper right corner pays 10, the upper half of the middle column -30, all
 else -1. A Boltzmann agent of temperature 1 makes 50 decisions in episodes of 10 from random states. Both samplers know

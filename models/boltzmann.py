@@ -64,9 +64,7 @@ def sampled_temperature(temperature):
     if isinstance(temperature, dist.Distribution):
         return numpyro.sample("temperature", temperature)
     if not temperature > 0:
-        raise InputError(
-            f"temperature is {temperature}; give a number above 0 or a NumPyro distribution"
-        )
+        raise InputError(f"temperature is {temperature}; give a number above 0 or a NumPyro distribution")
     return numpyro.deterministic("temperature", jnp.asarray(temperature, jnp.result_type(float)))
 
 

@@ -81,7 +81,7 @@ def test_terminal_states_are_worth_their_payoff():
     np.testing.assert_array_equal(found[target], paid[target])
 
 
-@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("sparse", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_gradients_are_those_of_differences(sparse):
     world = WORLD
     if sparse:  # of more states than are solved densely

@@ -81,9 +81,7 @@ def test_temperature_is_summed_as_by_quadrature():
     behaviour = recording(WORLD, 2)
     actions = behaviour.table["action"].to_numpy()
     q = decision_values(behaviour, WORLD, candidates.payoffs)
-    samples = drawn(
-        boltzmann, actions, q, candidates, temperature=dist.LogNormal(0.0, 1.0), simplicity=1.0, num_samples=1000
-    )
+    samples = drawn(boltzmann, actions, q, candidates, temperature=dist.LogNormal(0.0, 1.0), simplicity=1.0)
     grid = np.linspace(-6, 6, 2001)
     taken = np.take_along_axis(q, actions[None, :, None], -1)[..., 0]
     scores = q[None] / np.exp(grid)[:, None, None, None]
@@ -94,7 +92,7 @@ def test_temperature_is_summed_as_by_quadrature():
     within_five_errors(probability, mass / mass.sum())
 
 
-def drawn(program, *arguments, num_warmup=300, num_samples=500, num_chains=2, **settings):
+def drawn(program, *arguments, num_warmup=300, num_samples=1000, num_chains=1, **settings):
     """Samples `[chains, draws, ...]` by NUTS."""
     kernel = NUTS(program)
     mcmc = MCMC(

@@ -8,7 +8,6 @@ with V = max_a Q for optimal values, and V = T log sum_a exp(Q / T) for soft one
 values of others are -inf.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -292,9 +291,5 @@ def _soft_values(plan, payoff, temperature):
 def _soft_values_jvp(primals, tangents):
     value = _soft_values(*primals)
     # The implicit function theorem: V = B(V, x), so (I - dB/dV) dV = dB/dx dx.
-    _, right = jax.jvp(partial(_backup_at, value=value), primals, tangents)
+    _, right = jax.jvp(lambda *changed: _soft_backup(*changed, value), primals, tangents)
     return value, _newton_direction(*primals, value, right)
-
-
-def _backup_at(plan, payoff, temperature, value):
-    return _soft_backup(plan, payoff, temperature, value)
