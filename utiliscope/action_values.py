@@ -27,7 +27,7 @@ from .world.transition import SparseTransition, links, next_values, under
 _MOST_NODES = 2**17
 _MOST_SOLVED = 300  # states in a dense solve of a sparse world
 _MOST_IMPROVEMENTS = 500  # of a policy; about ten are usual
-_SWEEPS = 20  # of value iteration, each of which costs less than a tenth of a solve
+_SWEEPS, _LINKED_SWEEPS = 20, 80  # of value iteration, whole and by links: as long as they save solves
 _NO_GAIN = 8  # units of rounding of the largest value
 
 
@@ -217,8 +217,9 @@ def _best_choice(plan, payoff, few):
     def sweep(_, value):
         return _ahead(few, payoff, value).max(-1)
 
+    sweeps = _LINKED_SWEEPS if isinstance(few.transition, SparseTransition) else _SWEEPS
     start = jnp.where(plan.available, payoff, -jnp.inf).max(-1)
-    choice = _ahead(plan, payoff, jax.lax.fori_loop(0, _SWEEPS, sweep, start)).argmax(-1)
+    choice = _ahead(plan, payoff, jax.lax.fori_loop(0, sweeps, sweep, start)).argmax(-1)
     tolerance = _NO_GAIN * jnp.finfo(payoff.dtype).eps
 
     def improve(carry):
