@@ -21,9 +21,9 @@ import pandas as pd
 from numpyro import distributions as dist
 from numpyro.infer import MCMC, NUTS
 from threadpoolctl import threadpool_limits
+from utiliscope.models.boltzmann import boltzmann_weights
 
 import utiliscope as us
-from utiliscope.models.boltzmann import boltzmann_weights
 from utiliscope.payoffs import as_payoffs
 from utiliscope.world.transition import links
 

@@ -11,11 +11,11 @@ import numpyro.distributions as dist
 import pandas as pd
 import pytest
 from numpyro.infer import MCMC, NUTS, util
+from utiliscope.models.boltzmann import DEFAULT_TEMPERATURE, boltzmann, boltzmann_weights
+from utiliscope.models.maxent import maxent, maxent_weights
 
 import utiliscope as us
 from utiliscope.action_values import decision_values, log_boltzmann, optimal_action_values, soft_action_values
-from utiliscope.models.boltzmann import DEFAULT_TEMPERATURE, boltzmann, boltzmann_weights
-from utiliscope.models.maxent import maxent, maxent_weights
 
 _PATH = pathlib.Path(__file__).parent.parent / "benchmarks"
 

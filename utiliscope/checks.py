@@ -129,11 +129,11 @@ def _next_recording(posterior):
         return [Finding("next recording", f"to tell {between}, decisions in states {shown} bits each", None)]
     if "start_separation" in constant:
         apart = constant["start_separation"].values
-        if apart.max() < 1e-6:
-            says = f"what is best for one of {names[0]} and {names[1]} is best for the other, from every start"
+        if apart.max() < 1e-3:
+            says = f"from every start, what is best for one of {names[0]} and {names[1]} is as good for the other"
             return [Finding("next recording", says, None)]
         best = np.argsort(-apart)[:3]
-        shown = ", ".join(f"{constant['state'].values[s]} ({apart[s]:.2f})" for s in best if apart[s] > 0)
+        shown = ", ".join(f"{constant['state'].values[s]} ({apart[s]:.2g})" for s in best if apart[s] > 0)
         return [Finding("next recording", f"to tell {between}, episodes that start in {shown}", None)]
     return []
 

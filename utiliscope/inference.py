@@ -26,7 +26,6 @@ from .world.possible import World, mean_world
 _METHODS = ("auto", "nuts", "svi", "exact")
 # Beyond so many numbers NUTS takes hours where a guide takes minutes.
 _MOST_FOR_NUTS = 5000
-_DEFAULT_TEMPERATURE = dist.LogNormal(0.0, 3.0)
 _DEFAULT_NOISE = dist.HalfNormal(1.0)
 
 
@@ -111,6 +110,8 @@ def fit(
         )
     if "intelligence_law" in wanted and not policy_prior.atomic:
         law.log_mean()  # an improper law is refused before the work begins
+    if temperature is None:
+        from .models.boltzmann import DEFAULT_TEMPERATURE as temperature
     seconds: dict[str, float] = {}
     inputs = Inputs(
         behaviour,
@@ -121,7 +122,7 @@ def fit(
         policy_prior,
         law,
         float(simplicity),
-        positive("temperature", _DEFAULT_TEMPERATURE if temperature is None else temperature),
+        positive("temperature", temperature),
         positive("noise", _DEFAULT_NOISE if noise is None else noise, zero=True),
         operators,
         num_particles,
