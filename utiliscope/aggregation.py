@@ -18,9 +18,9 @@ def aggregate_utility(world: World, candidates: Candidates, shares) -> Payoffs:
     Utilities have no common unit; this one gives every operator the same say, whatever theirs is (relative
     utilitarianism, Dhillon and Mertens 1999). Constants say nothing.
 
-    shares: `[U]` p_k, how many operators have each utility, on any scale: such as the `probability` of the utility
-    table of `fit(program="population")`, in the order of the candidates. Raises InputError for shares that are negative,
-    not finite or all 0. Costs two plans for each candidate with a share.
+    shares: `[U]` p_k, how many operators have each utility, on any scale: of `fit(program="population")` these are
+    `utility_table(posterior).set_index("utility").loc[candidates.names, "probability"]`. Raises InputError for shares
+    that are negative, not finite or all 0. Costs two plans for each candidate with a share.
     """
     shares = np.asarray(shares, np.float64)
     if shares.shape != (len(candidates),):
