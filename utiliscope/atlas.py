@@ -6,16 +6,19 @@ splitting runs in several directions, each counted by how densely all runs toget
 `atlas_runs.py`).
 """
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-# Of the sigmoid that smooths the step, as a share of the standard deviation of theta . mu among random policies. Where
-# the mass above v falls by e over s, smoothing multiplies it by pi r / sin(pi r), r = width / s: 0.024 bits at r = 0.1,
-# and 0.15 at 0.25. A normal tail has r of about 0.02 z: 0.1 at 20 bits, 0.23 at 100.
-WIDTH = 0.02
+# Of the sigmoid that smooths the step, in units of the length over which a normal tail falls by e. Below a value the
+# mass grows as exp(x / s), and smoothing by a width of r s multiplies it by pi r / sin(pi r); r is known from the same
+# sum, and the factor is taken out.
+WIDTH = 0.4
+_WIDEST = 0.9  # r, where the factor is 9
 FEWEST = 10.0  # effective particles beyond a value: fewer do not tell how rare it is
 
 
@@ -25,7 +28,7 @@ class Atlas(eqx.Module):
 
     counts: `[M, F]` expected discounted feature counts mu.
     log_weight: `[M]` ln of each particle's share of the prior, nats; -inf is padding.
-    covariance: `[F, F]` of mu under the prior: the unit of the smoothing width.
+    mean, covariance: `[F]` and `[F, F]` of mu under the prior: what the smoothing width is measured by.
     directions: `[K, F]` theta of each run.
     levels: `[K, J]` rising theta . mu that the particles of each level exceed; the first is -inf, +inf is padding.
     log_mass: `[K, J]` ln of the chance to exceed them, nats.
@@ -34,6 +37,7 @@ class Atlas(eqx.Module):
 
     counts: Float[Array | np.ndarray, "M F"]
     log_weight: Float[Array | np.ndarray, "M"]
+    mean: Float[Array | np.ndarray, "F"]
     covariance: Float[Array | np.ndarray, "F F"]
     directions: Float[Array | np.ndarray, "K F"]
     levels: Float[Array | np.ndarray, "K J"]
@@ -50,46 +54,43 @@ class Atlas(eqx.Module):
 
 
 def bits(atlas: Atlas, weights, value, *, width: float = WIDTH, most: float = jnp.inf):
-    r"""Intelligence of policies worth `value` for the utility of `weights` `[F]`, in bits, for all that the atlas shows.
+    r"""Intelligence of policies worth `value` for the utility of `weights` `[F]`, in bits, as far as the atlas shows it.
 
-    .. math:: g = -\log_2 \Big[\sum_i w_i\,\sigma\Big(\frac{\theta\cdot\mu_i - v}{\omega}\Big) + w_{top}\Big]
+    .. math:: g = -\log_2 \Big(p \frac{\sin \pi r}{\pi r} + n \bar w\Big), \quad p = \sum_i w_i \sigma_i, \quad
+        \sigma_i = \sigma\Big(\frac{\theta\cdot\mu_i - v}{\omega}\Big), \quad r = 1 - \frac{1}{p} \sum_i w_i \sigma_i^2
 
-    with omega = `width` standard deviations of theta . mu among random policies, and w_top the weight of the particle
-    that is worth most. The latter bounds g where the atlas is empty: what is not seen there is unknown, not rare, and
-    g only a lower bound (`is_unknown`). Where n particles lie beyond v it lowers g by 1.44 / n bits.
+    The step is smoothed over omega = `width` sd / sqrt(1 + z^2), with v at z standard deviations sd of theta . mu above
+    its mean: exact where the tail falls exponentially over a few omega, which is what r is taken from.
+
+    n = 10 particles of the mean weight of those beyond v, w = sum w^2 sigma / p, bound g: where the atlas is empty all
+    is unknown, not rare, and g a lower bound (`is_unknown`). Where N effective particles lie beyond v they lower g by
+    1.44 n / N bits.
 
     most: -log2 xi({pi}), which g cannot exceed, where single policies have a chance of their own.
 
     Differentiable in `weights` and `value`; does not depend on the scale of `weights` if `value` goes with it.
-    Costs O(M F). Chances down to 2^-1000.
+    Costs O(M F). Chances down to 2^-500.
     """
-    worth, reach = _beyond(atlas, weights, value, width)
-    highest = jnp.argmax(jnp.where(atlas.log_weight > -jnp.inf, jax.lax.stop_gradient(worth), -jnp.inf))
-    chance = reach.sum() + jnp.exp(atlas.log_weight[highest])
+    seen, steep, heavy, _ = _beyond(atlas, weights, value, width)
+    r = jnp.clip(1 - steep / seen, 1e-3, _WIDEST)
+    chance = seen * jnp.sinc(r) + FEWEST * heavy / seen
     return jnp.minimum(jnp.maximum(-jnp.log2(chance), 0.0), most)
 
 
 def effective_number(atlas: Atlas, weights, value, *, width: float = WIDTH):
-    """How many equally weighted particles those beyond `value` are worth: (sum w)^2 / sum w^2. Costs O(M F)."""
-    _, reach = _beyond(atlas, weights, value, width)
-    # By the largest of them: squares of weights below 2^-500 are 0.
-    share = reach / jnp.maximum(reach.max(), jnp.finfo(reach.dtype).tiny)
-    number = share.sum() ** 2 / jnp.maximum((share**2).sum(), jnp.finfo(reach.dtype).tiny)
-    # Far beyond the last particle the sigmoids are those of a few that do not reach.
-    return jnp.minimum(number, reach.sum() / jnp.exp(_lightest(atlas)))
+    """How many particles beyond `value` there are, counted by their mean weight: p^2 / sum w^2 sigma. Costs O(M F)."""
+    seen, _, heavy, missed = _beyond(atlas, weights, value, width)
+    return seen**2 / heavy * jnp.exp(missed)
 
 
 def std_error(atlas: Atlas, weights, value, *, width: float = WIDTH):
-    """Standard error of `bits`, in bits: that of an effective number of independent particles beyond `value`, and of
-    the chances of the levels they were found above, to which each run of N particles adds sqrt(g / (N ln 2)) bits.
-
-    Runs of like directions share their levels; the best run alone is counted here, so that the error is on the safe
-    side. Costs O(M F + K J).
+    """Standard error of `bits`, in bits, on the safe side: that of the effective number of particles beyond `value`, and
+    of one run's way up there, 1.1 sqrt(g / (N ln 2)) for N particles; runs in like directions together know it better.
     """
     number = effective_number(atlas, weights, value, width=width)
-    bits_there = bits(atlas, weights, value, width=width)
-    population = jnp.maximum(atlas.created[:, 0].max(), 1.0)
-    return jnp.sqrt(1 / (number * jnp.log(2.0) ** 2) + 1.08**2 * bits_there / (population * jnp.log(2.0)))
+    population = atlas.created[:, 0].max()
+    way_up = 1.08**2 * bits(atlas, weights, value, width=width) / (population * math.log(2))
+    return jnp.sqrt(1 / (number * math.log(2) ** 2) + way_up)
 
 
 def is_unknown(atlas: Atlas, weights, value, *, width: float = WIDTH):
@@ -98,12 +99,17 @@ def is_unknown(atlas: Atlas, weights, value, *, width: float = WIDTH):
 
 
 def _beyond(atlas, weights, value, width):
-    """`[M]` theta . mu, and the weights of particles times how far they are beyond `value`."""
-    worth = atlas.counts @ weights
-    tiny = jnp.finfo(worth.dtype).tiny
-    spread = jnp.sqrt(jnp.maximum(weights @ atlas.covariance @ weights, tiny))
-    return worth, jnp.exp(atlas.log_weight) * jax.nn.sigmoid((worth - value) / (width * spread))
-
-
-def _lightest(atlas):
-    return jnp.where(atlas.log_weight > -jnp.inf, atlas.log_weight, jnp.inf).min()
+    """Sums of w sigma, w sigma^2 and w^2 sigma, and how far (<= 0, in widths) the last particle is beyond the value."""
+    variance = jnp.maximum(weights @ atlas.covariance @ weights, jnp.finfo(weights.dtype).tiny)
+    above = (value - atlas.mean @ weights) / jnp.sqrt(variance)
+    # In the precision of the counts: what is compared is of order 1.
+    sharpness = jnp.sqrt((1 + above**2) / variance) / width
+    kind = atlas.counts.dtype
+    beyond = atlas.counts @ (weights * sharpness).astype(kind) - (value * sharpness).astype(kind)
+    # Values beyond all particles are seen from the last one: sigmoids that are 0 would say nothing.
+    real = atlas.log_weight > -jnp.inf
+    missed = jnp.minimum(jnp.where(real, beyond, -jnp.inf).max(), 0.0)
+    share = jax.nn.sigmoid(beyond - missed).astype(weights.dtype)
+    mass = jnp.exp(atlas.log_weight)
+    reach = mass * share
+    return reach.sum(), reach @ share, reach @ mass, missed.astype(weights.dtype)

@@ -23,10 +23,10 @@ from .row_splitting import WholeInverses, can_split_rows, draw_rows, row_problem
 from .splitting import Record
 from .world.possible import World
 
-_MOST_BITS = 900.0  # chances are kept as float64
+_MOST_BITS = 480.0  # squares of chances are float64
 _MOST_INVERTED = 256**2
 _TIE = 1e-10  # of the spread of random values
-_MASS_TOLERANCE, _MOST_ROUNDS = 1e-3, 200
+_MASS_TOLERANCE, _MOST_ROUNDS = 0.01, 30
 
 
 class SplittingRun(NamedTuple):
@@ -111,8 +111,9 @@ def thinned(key, atlas: Atlas, weights, values, number: int, *, plain: float = 0
     kept = order[np.diff(steps, prepend=0.0) > 0][:number]
     missing = number - len(kept)
     return Atlas(
-        np.pad(counts[kept], ((0, missing), (0, 0))),
+        np.pad(counts[kept], ((0, missing), (0, 0))).astype(np.float32),
         np.pad(log_weight[kept] - np.log(chance[kept]), (0, missing), constant_values=-np.inf),
+        np.asarray(atlas.mean),
         np.asarray(atlas.covariance),
         np.zeros((0, counts.shape[1])),
         *np.zeros((3, 0, 0)),
@@ -152,7 +153,7 @@ def _checked(world, features, policy_prior, max_bits):
     if features.ndim != 2 or features.shape[1] != world.num_states or not np.isfinite(features).all():
         raise InputError(f"features have shape {features.shape}, not [features, {world.num_states} states] of numbers")
     if not 0 < max_bits <= _MOST_BITS:
-        raise InputError(f"the runs of an atlas are to end at {max_bits} bits; give a number above 0, up to 900")
+        raise InputError(f"the runs of an atlas are to end at {max_bits} bits; give a number above 0, up to 480")
     return features
 
 
@@ -220,7 +221,7 @@ def _weighted(counts, directions, levels, log_mass, created) -> Atlas:
     place = np.stack(
         [np.searchsorted(level, counts @ theta, side="right") - 1 for theta, level in zip(directions, levels, strict=True)]
     )
-    for _ in range(_MOST_ROUNDS):
+    for _round in range(_MOST_ROUNDS):
         density = np.zeros(len(counts))
         rate = np.cumsum(np.where(real, created * np.exp(-np.where(real, log_mass, 0.0)), 0.0), axis=1)
         for row, index in zip(rate, place, strict=True):
@@ -235,4 +236,4 @@ def _weighted(counts, directions, levels, log_mass, created) -> Atlas:
             break
     mean = weight @ counts
     covariance = (counts - mean).T @ (weight[:, None] * (counts - mean))
-    return Atlas(counts, np.log(weight), covariance, directions, levels, log_mass, created)
+    return Atlas(counts, np.log(weight), mean, covariance, directions, levels, log_mass, created)
