@@ -5,10 +5,10 @@ from xi, made h(g) times likelier by its intelligence g for those weights, and i
 
     theta ~ p(theta)^simplicity,    pi | theta ~ xi(pi) h(g(pi | theta)) / Z,    a | s ~ pi(. | s)
 
-Expected utility is theta . mu(pi), with mu the expected discounted feature counts, and g is read from an atlas of random
-policies' feature counts. Where random policies do not tie, Z is the same for all theta. g does not depend on the scale
-of theta, which is known from its prior alone; weights are sampled as normal scores of that prior, since its tails may be
-so heavy that NUTS would not come back from them.
+Expected utility is theta . mu(pi), with mu the expected discounted feature counts, and g is read from an atlas of
+random policies' feature counts. Where random policies do not tie, Z is the same for all theta. g does not depend on the
+scale of theta, which is known from its prior alone; weights are sampled as normal scores of that prior, since its tails
+may be so heavy that NUTS would not come back from them.
 
 Reference: "Finding Goals in the World Model" (AI Alignment Forum, 2022), its formula for P(U) and footnote 7.
 """

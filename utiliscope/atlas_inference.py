@@ -19,7 +19,7 @@ from numpyro.infer import NUTS
 from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
-from .atlas import Atlas, bits, is_unknown
+from .atlas import Atlas, is_unknown
 from .atlas_runs import joined, make_atlas, thinned
 from .errors import InputError, check_whole
 from .inference import _STATS
@@ -30,7 +30,7 @@ from .tails import value_tail
 from .utilities import FeatureWeights
 from .values import occupancy
 
-_RUNS = 24  # of each round
+_RUNS = 48  # of each round
 _MOST_BITS = 300.0
 _FURTHER = 0.15  # beyond a draw's value, as a share of its distance from the mean: its neighbours are worth more
 _AGREE_ERRORS, _AGREE_SPREAD = 4.0, 0.1
@@ -58,7 +58,7 @@ def sample_weights(
 ):
     """The posterior of `models/weights.py`: samples and statistics `[chains, draws, ...]`, and what to make of them.
 
-    counts: `[S, A]` how often each action was taken in each state. num_particles: random policies in each splitting run.
+    counts: `[S, A]` how often each action was taken in each state. num_particles: random policies in a splitting run.
     atlas_size: particles that NUTS looks at, of those of all runs. num_rounds: at most, at least 2. num_fresh: draws
     whose intelligence is found again by splitting of its own, with 512 policies.
     progress: called with what is being done.
@@ -162,7 +162,9 @@ def _compiled(counts, world, weights, settings, num_warmup, num_samples, atlas, 
     key = jax.random.key(0)
     empty = jax.eval_shape(lambda: advance(key, start, None, True, atlas, 0))[0]
     empty = jax.tree.map(
-        lambda x: jax.random.key(0) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else jnp.zeros(x.shape, x.dtype),
+        lambda x: (
+            jax.random.key(0) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else jnp.zeros(x.shape, x.dtype)
+        ),
         empty,
     )
     chain = jax.jit(advance).lower(key, start, empty, True, atlas, jnp.asarray(0)).compile()
@@ -277,7 +279,7 @@ def _check(counts, world, weights, policy_prior, law, simplicity):
             np.asarray(weights.prior.icdf(jnp.asarray(ndtr(0.5))))
         except NotImplementedError:
             raise InputError(
-                f"the prior {type(weights.prior).__name__} has no quantiles (icdf); use Cauchy, StudentT, Laplace or Normal"
+                f"the prior {type(weights.prior).__name__} has no quantiles (icdf); use one such as Cauchy or Normal"
             ) from None
         far = np.asarray(weights.prior.log_prob(jnp.array([1e6, 1e9])))
     # A density that falls as |theta|^-k has no integral to the power k^-1.

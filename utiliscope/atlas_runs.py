@@ -1,6 +1,6 @@
 """How an atlas is made: splitting runs in given directions, whose particles are kept, and one weight for each.
 
-A particle that was drawn above level j of run k is one of n_kj from the prior cut off there, of mass p_kj; it then stays
+A particle that was drawn above level j of run k is one of n_kj from the prior cut off there, of mass p_kj; it stays
 where it is until it is killed. All of them together are one sample, of density prior times
 sum_kj n_kj [theta_k . mu >= L_kj] / p_kj, whose inverse is each one's weight (the balance heuristic: Veach and Guibas
 1995). The masses are those that the weighted sample itself has above the levels (Shirts and Chodera 2008), from where
@@ -30,7 +30,7 @@ _MASS_TOLERANCE, _MOST_ROUNDS = 0.01, 30
 
 
 class SplittingRun(NamedTuple):
-    """What a run leaves behind. counts: `[M, F]` of all its particles. levels, log_mass, created: `[J]`, as in `Atlas`."""
+    """What a run leaves behind: counts `[M, F]` of all its particles; levels, log_mass, created `[J]` as in `Atlas`."""
 
     counts: np.ndarray
     levels: np.ndarray
@@ -161,7 +161,9 @@ def _runs(key, world, features, directions, targets, settings):
     directions = np.asarray(directions, np.float64)
     number = len(features)
     if directions.ndim != 2 or directions.shape[1] != number or not len(directions):
-        raise InputError(f"directions have shape {directions.shape}, not [runs, {number} features], with a run at least")
+        raise InputError(
+            f"directions have shape {directions.shape}, not [runs, {number} features], with a run at least"
+        )
     size = np.abs(directions).max(1, keepdims=True)
     if not (np.isfinite(size).all() and (size > 0).all()):
         raise InputError("a direction is zero or not finite; every run needs weights to climb by")
@@ -219,7 +221,10 @@ def _weighted(counts, directions, levels, log_mass, created) -> Atlas:
     real = np.isfinite(levels) | (created > 0)
     # Where each particle stands among the levels of each run.
     place = np.stack(
-        [np.searchsorted(level, counts @ theta, side="right") - 1 for theta, level in zip(directions, levels, strict=True)]
+        [
+            np.searchsorted(level, counts @ theta, side="right") - 1
+            for theta, level in zip(directions, levels, strict=True)
+        ]
     )
     for _round in range(_MOST_ROUNDS):
         density = np.zeros(len(counts))
