@@ -10,11 +10,15 @@ import scipy.stats
 from numpyro import distributions as dist
 
 import utiliscope as us
-from utiliscope.atlas import Atlas, bits, effective_number, is_unknown, std_error
+from utiliscope import atlas as _atlas
+from utiliscope.atlas import Atlas
 from utiliscope.atlas_inference import sample_weights
 from utiliscope.atlas_runs import add_runs, make_atlas, thinned
 
 KEY = jax.random.key(0)
+bits, effective_number, is_unknown, std_error = (
+    jax.jit(one) for one in (_atlas.bits, _atlas.effective_number, _atlas.is_unknown, _atlas.std_error)
+)
 XI = us.Dirichlet(1.0)
 WORLD = us.world_model(np.random.default_rng(1).dirichlet(np.ones(3) * 0.5, (3, 2)), [0.6, 0.3, 0.1], 0.8)
 FEATURES = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.5]])
@@ -48,7 +52,7 @@ def normal_atlas(dimensions):
 
 
 @pytest.mark.parametrize(
-    ("value", "tolerance"), [(2.0, 0.06), (3.0, 0.03), (5.0, 0.01), (8.0, 0.01), (11.484540, 0.02)]
+    ("value", "tolerance"), [(2.0, 0.06), (3.0, 0.03), (5.0, 0.01), (8.0, 0.01), (11.484540, 0.01)]
 )
 def test_smoothing_of_a_normal_tail(value, tolerance):
     """THEORY, section 7: 21.734198 bits at z = 5, 100 at z = 11.484540; what is left of the smoothing is its bias."""
@@ -79,7 +83,7 @@ def test_bits_against_a_million_policies(atlas, theta):
         own = np.sqrt((1 - chance) / (chance * len(mu))) / np.log(2)
         found, error = float(bits(atlas, theta, value)), float(std_error(atlas, theta, value))
         assert not is_unknown(atlas, theta, value)
-        # Smoothing over a part of a step that does not fall exponentially costs a few hundredths of a bit.
+        # In the bulk, where mass does not fall exponentially, smoothing costs up to 0.2 bits.
         assert abs(found + np.log2(chance)) < 5 * np.hypot(own, error)
 
 
@@ -98,15 +102,15 @@ def test_an_empty_region_is_unknown(atlas):
     best = float((atlas.counts @ theta).max())
     assert is_unknown(atlas, theta, best + 1) and effective_number(atlas, theta, best + 1) < 1e-3
     end = float(bits(atlas, theta, best))
-    assert float(bits(atlas, theta, best + 1)) < end + 1 < 14
-    assert float(bits(atlas, theta, best + 100)) == pytest.approx(float(bits(atlas, theta, best + 1)))
-    assert np.isfinite(jax.grad(bits, (1, 2))(atlas, theta, best + 100.0)[0]).all()
+    assert end < float(bits(atlas, theta, best + 1)) < end + 5 < 14
+    assert float(bits(atlas, theta, best + 100)) == pytest.approx(float(bits(atlas, theta, best + 1)), abs=0.5)
+    assert np.isfinite(jax.grad(_atlas.bits, (1, 2))(atlas, theta, best + 100.0)[0]).all()
     assert float(bits(atlas, theta, best, most=3.0)) == 3.0
 
 
 def test_derivatives(atlas):
     theta, value = jnp.array([0.8, 0.4]), 2.1
-    by_theta, by_value = jax.grad(bits, (1, 2))(atlas, theta, value)
+    by_theta, by_value = jax.jit(jax.grad(_atlas.bits, (1, 2)))(atlas, theta, value)
     step = 1e-5
     for change, found in ((jnp.array([step, 0]), by_theta[0]), (jnp.array([0, step]), by_theta[1])):
         slope = (bits(atlas, theta + change, value) - bits(atlas, theta - change, value)) / (2 * step)
