@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-# Of the sigmoid that smooths the step, in units of the length over which the tail falls by e. Below a value the mass grows
-# as exp(x / s), and smoothing by a width of r s multiplies it by pi r / sin(pi r); r is known from the same sums, and the
-# factor is taken out.
+# Of the sigmoid that smooths the step, in units of the length s over which the tail falls by e. Below a value the mass
+# grows as exp(x / s), and smoothing by a width of r s multiplies it by pi r / sin(pi r); r is known from the same sums,
+# and the factor is taken out.
 WIDTH = 0.35
 _LOOKS = 2  # at the length s, from that of a normal tail; each finds a third of it at the least
 _WIDEST = 0.9  # r, where the factor is 9
@@ -57,7 +57,8 @@ class Atlas(eqx.Module):
 def bits(atlas: Atlas, weights, value, *, width: float = WIDTH, most: float = jnp.inf):
     r"""Intelligence of policies worth `value` for the utility of `weights` `[F]`, in bits, as far as the atlas shows.
 
-    .. math:: g = -\tfrac12 \log_2 \big((p \,\sin \pi r / \pi r)^2 + (n \bar w)^2\big), \quad p = \sum_i w_i \sigma_i, \quad
+    .. math:: g = -\tfrac12 \log_2 \big((p \,\sin \pi r / \pi r)^2 + (n \bar w)^2\big), \quad
+        p = \sum_i w_i \sigma_i, \quad
         \sigma_i = \sigma\Big(\frac{\theta\cdot\mu_i - v}{\omega}\Big), \quad r = 1 - \frac{1}{p} \sum_i w_i \sigma_i^2
 
     The step is smoothed over omega = about `width` s, with s the length over which the tail falls by e: exact where it
