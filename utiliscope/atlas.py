@@ -54,7 +54,7 @@ class Atlas(eqx.Module):
         return self.directions.shape[0]
 
 
-def bits(atlas: Atlas, weights, value, *, width: float = WIDTH, most: float = jnp.inf):
+def bits(atlas: Atlas, weights, value, *, width: float = WIDTH, most=jnp.inf):
     r"""Intelligence of policies worth `value` for the utility of `weights` `[F]`, in bits, as far as the atlas shows.
 
     .. math:: g = -\tfrac12 \log_2 \big((p \,\sin \pi r / \pi r)^2 + (n \bar w)^2\big), \quad

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from .atlas import Atlas
 from .errors import InputError, check_whole
 from .payoffs import as_payoffs
+from .planning import value_range
 from .policies import check_prior
 from .row_splitting import WholeInverses, can_split_rows, draw_rows, row_problem
 from .splitting import Record
@@ -25,6 +26,7 @@ from .world.possible import World
 
 _MOST_BITS = 480.0  # squares of chances are float64
 _MOST_INVERTED = 256**2
+_REACH = 0.98  # of the way from the mean random value to the best
 _TIE = 1e-10  # of the spread of random values
 _MASS_TOLERANCE, _MOST_ROUNDS = 0.01, 30
 
@@ -53,7 +55,8 @@ def make_atlas(
     """An atlas from one splitting run for each of `directions` `[K, F]`, over state `features` `[F, S]`.
 
     policy_prior: of independent rows, `Dirichlet` or `UniformDeterministic`.
-    targets: `[K]` theta . mu at which each run may end; by default none. max_bits: where it ends in any case.
+    targets: `[K]` theta . mu at which each run may end, by default 98 % of the way from the mean random value to the
+    best one (finite priors: all of it); max_bits: where it ends in any case.
     num_particles: N random policies in each run. num_sweeps: moves between two levels, as for `value_tail`.
 
     Costs for each run about bits x N x S x num_sweeps proposals, as a value tail, and N (1 + 0.6 bits) particles of the
@@ -179,6 +182,9 @@ def _run(random, world, features, theta, target, settings) -> SplittingRun:
     policy_prior, number, num_sweeps, max_bits = settings
     problem = row_problem(world, as_payoffs(world, theta @ features), policy_prior)
     policy = draw_rows(random, policy_prior, np.asarray(world.available), number)
+    # A continuous prior never comes to the best value.
+    with jax.enable_x64(True):
+        _, best = value_range(world, as_payoffs(world, theta @ features))
     population = WholeInverses(random, problem, policy, num_sweeps)
     home = problem.home.reshape(-1)
     seen = np.where(home >= 0, features[:, np.maximum(home, 0)], 0.0).T  # [C n, F]
@@ -189,7 +195,9 @@ def _run(random, world, features, theta, target, settings) -> SplittingRun:
     counts, levels, log_mass, created = [], [-np.inf], [0.0], [number]
     now = present()
     tolerance = _TIE * np.ptp(now @ theta)
-    ends = (float(target), float(tolerance), max_bits)
+    mean = (now @ theta).mean()
+    highest = mean + (1.0 if policy_prior.atomic else _REACH) * (float(best) - mean)
+    ends = (float(min(target, highest)), float(tolerance), max_bits)
     record = Record(np.empty((1, number)), *np.zeros((2, 1), int), np.zeros(1))
     done = False
     while not done:
