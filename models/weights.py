@@ -1,0 +1,41 @@
+"""An operator drawn from random policies, re-weighted by how intelligent it is for utilities with continuous weights.
+
+A utility is worth theta . phi, with one weight for each feature of states. The operator's policy pi is a random policy
+from xi, made h(g) times likelier by its intelligence g for those weights, and it emits the recorded actions:
+
+    theta ~ p(theta)^simplicity,    pi | theta ~ xi(pi) h(g(pi | theta)) / Z,    a | s ~ pi(. | s)
+
+Expected utility is theta . mu(pi), with mu the expected discounted feature counts, and g is read from an atlas of
+random policies' feature counts. Where random policies do not tie, Z is the same for all theta. g does not depend on the
+scale of theta, which is known from its prior alone; weights are sampled as normal scores of that prior, since its tails
+may be so heavy that NUTS would not come back from them.
+
+Reference: "Finding Goals in the World Model" (AI Alignment Forum, 2022), its formula for P(U) and footnote 7.
+"""
+
+import numpyro
+import numpyro.distributions as dist
+from jax.scipy.special import ndtr
+
+from utiliscope.atlas import bits
+from utiliscope.values import occupancy
+
+
+def weights(counts, world, weights, atlas, *, policy_prior, intelligence_law, simplicity):
+    """The policy reading of behaviour, for weights of features.
+
+    counts: `[S, A]` how often each action was taken in each state. world: WorldModel. weights: `F` FeatureWeights.
+    atlas: of random policies from `policy_prior`, the measure of both policies and bits.
+    """
+    score = numpyro.sample("score", dist.Normal().expand([len(weights)]).to_event(1))
+    theta = numpyro.deterministic("weights", weights.prior.icdf(ndtr(score)))
+    numpyro.factor("simplicity", (simplicity - 1.0) * weights.distribution.log_prob(theta))
+
+    policy = numpyro.sample("policy", policy_prior.distribution(world))
+    value = theta @ (weights.values @ occupancy(world, policy).state)
+    g = numpyro.deterministic("intelligence", bits(atlas, theta, value))
+    numpyro.factor("operator", intelligence_law.log_weight(g) - intelligence_law.log_mean())
+
+    visits = counts.sum(-1)
+    with numpyro.plate("state", len(counts)):
+        numpyro.sample("action", dist.Multinomial(visits, policy, total_count_max=int(visits.max())), obs=counts)

@@ -1,0 +1,292 @@
+"""Weights of features from recorded behaviour: NUTS on an atlas that grows where the posterior is.
+
+Rounds of NUTS, each on an atlas with splitting runs in directions that the round before drew, until two rounds agree;
+the last is then run for as long as was asked. The first is never reported.
+"""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import arviz as az
+import jax
+import jax.numpy as jnp
+import numpy as np
+from arviz_stats.base import array_stats
+from numpyro import distributions as dist
+from numpyro.infer import NUTS
+from scipy.special import ndtr
+from threadpoolctl import threadpool_limits
+
+from .atlas import Atlas, is_unknown
+from .atlas_runs import joined, make_atlas, thinned
+from .errors import InputError, check_whole
+from .inference import _STATS
+from .laws import ExponentialLaw, check_law
+from .models.weights import weights as weights_program
+from .payoffs import Payoffs
+from .tails import value_tail
+from .utilities import FeatureWeights
+from .values import occupancy
+
+_RUNS = 48  # of each round
+_MOST_BITS = 300.0
+_FURTHER = 0.15  # beyond a draw's value, as a share of its distance from the mean: its neighbours are worth more
+_AGREE_ERRORS, _AGREE_SPREAD = 4.0, 0.1
+_MOST_UNKNOWN = 0.05
+_RIDGE = 1e-3
+
+
+def sample_weights(
+    key,
+    counts,
+    world,
+    weights: FeatureWeights,
+    *,
+    policy_prior,
+    intelligence_law=None,
+    simplicity: float = 1.0,
+    num_warmup: int = 300,
+    num_samples: int = 500,
+    num_chains: int = 4,
+    num_particles: int = 128,
+    atlas_size: int = 8192,
+    num_rounds: int = 6,
+    num_fresh: int = 64,
+    progress=None,
+):
+    """The posterior of `models/weights.py`: samples and statistics `[chains, draws, ...]`, and what to make of them.
+
+    counts: `[S, A]` how often each action was taken in each state. num_particles: random policies in a splitting run.
+    atlas_size: particles that NUTS looks at, of those of all runs. num_rounds: at most, at least 2. num_fresh: draws
+    whose intelligence is found again by splitting of its own, with 512 policies.
+    progress: called with what is being done.
+
+    Two rounds agree (`settled`) where the means of intelligence and of the weights' direction, theta / |theta|, differ
+    by less than 4 of their standard errors and a tenth of a standard deviation, and less than 5 % of the draws lie
+    where the atlas is empty.
+
+    The diagnostics: `rounds`; `settled`; `bits` mean intelligence of each round; `share_unknown` of the draws;
+    `discrepancy` mean bits by fresh splitting less those of the atlas, with `discrepancy_error`; `k_hat` of the
+    importance ratios h(g_fresh) / h(g_atlas) (Vehtari et al. 2024; above 0.7 the draws are not those of the posterior);
+    `particles` in the whole atlas; `seconds` of each part.
+
+    Runs in float64. Costs for each round NUTS at O(atlas_size F) a gradient and 24 splitting runs; one compilation.
+    Raises InputError for priors that have no density or no quantiles, and where the posterior would be improper.
+    `key` is consumed.
+    """
+    say, law = progress or (lambda phase: None), ExponentialLaw() if intelligence_law is None else intelligence_law
+    counts = np.asarray(counts, np.float64)
+    _check(counts, world, weights, policy_prior, law, simplicity)
+    numbers = dict(num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains, num_rounds=num_rounds)
+    for (name, value), least in zip(
+        {**numbers, "atlas_size": atlas_size, "num_fresh": num_fresh}.items(), (1, 8, 1, 2, 100, 8), strict=True
+    ):
+        check_whole(name, value, least)
+    seconds = dict.fromkeys(("runs", "compiling", "sampling", "checking"), 0.0)
+    with jax.enable_x64(True):
+        start_key, key = jax.random.split(key)
+        settings = dict(policy_prior=policy_prior, intelligence_law=law, simplicity=float(simplicity))
+        runs = dict(policy_prior=policy_prior, num_particles=num_particles, max_bits=_MOST_BITS)
+        mean_counts = jax.jit(jax.vmap(lambda policy: weights.values @ occupancy(world, policy).state))
+        starts, theta, worth = _first(start_key, counts, world, weights, policy_prior, mean_counts, num_chains)
+        atlas, compiled, before, history = None, None, None, []
+        for index in range(num_rounds):
+            say(f"random policies, round {index + 1}")
+            run_key, thin_key, chain_key, key = jax.random.split(key, 4)
+            with _timed(seconds, "runs"):
+                chosen = np.linspace(0, len(theta) - 1, min(_RUNS, len(theta))).astype(int)
+                centre = theta @ (np.zeros(len(weights)) if atlas is None else np.asarray(atlas.mean))
+                ends = (worth + _FURTHER * (worth - centre))[chosen]
+                more = make_atlas(run_key, world, weights.values, theta[chosen], targets=ends, **runs)
+                atlas = more if atlas is None else joined(atlas, more)
+                small = jax.tree.map(jnp.asarray, thinned(thin_key, atlas, theta, worth, atlas_size))
+            if compiled is None:
+                say("compiling")
+                with _timed(seconds, "compiling"):
+                    compiled = _compiled(counts, world, weights, settings, num_warmup, num_samples, small, starts[0])
+            say(f"sampling, round {index + 1}")
+            with _timed(seconds, "sampling"):
+                keys = jax.random.split(chain_key, num_chains)
+                half = max(num_samples // 2, 8)
+                states = compiled(keys, starts, None, small, num_warmup)[0]
+                states, samples, _ = compiled(keys, None, states, small, half)
+            starts = [state.z for state in states]
+            drawn = jax.tree.map(lambda x, half=half: x[:, :half], samples)
+            unknown = _unknown(atlas, drawn, mean_counts)
+            history.append(float(drawn["intelligence"].mean()))
+            now = np.concatenate([drawn["intelligence"][..., None], _directions(drawn["weights"])], axis=-1)
+            settled = before is not None and _agree(before, now) and unknown.mean() <= _MOST_UNKNOWN
+            if settled:
+                break
+            before = now
+            theta, worth = _spread_out(drawn, mean_counts)
+        say("sampling, last round")
+        with _timed(seconds, "sampling"):
+            _, samples, stats = compiled(keys, None, states, small, num_samples)
+        say("checking")
+        with _timed(seconds, "checking"):
+            found = _fresh(key, world, weights, policy_prior, law, samples, mean_counts, num_fresh)
+            unknown = _unknown(atlas, samples, mean_counts)
+    stats = {_STATS[name]: values for name, values in stats.items()}
+    stats["lp"] = -stats["lp"]
+    seconds = {name: round(value, 2) for name, value in seconds.items()}
+    told = dict(rounds=index + 1, settled=bool(settled), bits=history, share_unknown=float(unknown.mean()))
+    return samples, stats, {**told, **found, "particles": len(atlas), "seconds": seconds}
+
+
+def _compiled(counts, world, weights, settings, num_warmup, num_samples, atlas, start):
+    """One chain, compiled once for all rounds: from a start, or from where it stopped, for any number of steps."""
+
+    def advance(key, start, state, fresh, atlas, number):
+        kernel = NUTS(weights_program)
+        inputs = (counts, world, weights, atlas)
+        first = kernel.init(key, num_warmup, start, inputs, settings)
+        state = first if state is None else jax.tree.map(partial(jnp.where, fresh), first, state)
+        shown = kernel.postprocess_fn(inputs, settings)
+
+        def one(state):
+            return shown(state.z), {name: getattr(state, name) for name in _STATS}
+
+        kept = jax.tree.map(lambda x: jnp.zeros((num_samples, *x.shape), x.dtype), jax.eval_shape(one, state))
+
+        def step(index, carry):
+            state, kept = carry
+            state = kernel.sample(state, inputs, settings)
+            place = jnp.minimum(index, num_samples - 1)
+            return state, jax.tree.map(lambda all, new: all.at[place].set(new), kept, one(state))
+
+        return jax.lax.fori_loop(0, number, step, (state, kept))
+
+    key = jax.random.key(0)
+    empty = jax.eval_shape(lambda: advance(key, start, None, True, atlas, 0))[0]
+    empty = jax.tree.map(
+        lambda x: (
+            jax.random.key(0) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else jnp.zeros(x.shape, x.dtype)
+        ),
+        empty,
+    )
+    chain = jax.jit(advance).lower(key, start, empty, True, atlas, jnp.asarray(0)).compile()
+
+    def run(keys, starts, states, atlas, number):
+        def one(index):
+            with jax.enable_x64(True):
+                state = empty if states is None else states[index]
+                begin = start if starts is None else starts[index]
+                state, kept = chain(keys[index], begin, state, jnp.asarray(states is None), atlas, jnp.asarray(number))
+                return state, jax.tree.map(np.asarray, kept)
+
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+            states, kept = zip(*pool.map(one, range(len(keys))), strict=True)
+        return states, *jax.tree.map(lambda *x: np.stack(x), *kept)
+
+    return run
+
+
+def _first(key, counts, world, weights, policy_prior, mean_counts, num_chains):
+    """Where chains start, and the first directions: those in which policies that fit the record stand out most among
+    random ones, were their feature counts normal: the inverse covariance times the distance from the mean.
+    """
+    policy_key, score_key, prior_key = jax.random.split(key, 3)
+    random = np.random.default_rng(np.asarray(jax.random.key_data(policy_key)))
+    shape = np.where(np.asarray(world.available), counts + policy_prior.concentration, 0.0)
+    gammas = random.standard_gamma(shape, (max(_RUNS, num_chains), *counts.shape))
+    gammas = np.where(np.asarray(world.available), np.maximum(gammas, 1e-12), 0.0)
+    policies = gammas / gammas.sum(-1, keepdims=True)
+    among = np.asarray(mean_counts(policy_prior.distribution(world).sample(prior_key, (2000,))))
+    mu, covariance = np.asarray(mean_counts(policies)), np.cov(among.T).reshape(len(weights), len(weights))
+    covariance += _RIDGE * np.trace(covariance) / len(weights) * np.eye(len(weights))
+    theta = np.linalg.solve(covariance, (mu - among.mean(0)).T).T
+    scores = jax.random.normal(score_key, (num_chains, len(weights)))
+    unconstrained = dist.biject_to(policy_prior.distribution(world).support).inv
+    starts = [dict(policy=unconstrained(jnp.asarray(policies[c])), score=scores[c]) for c in range(num_chains)]
+    return starts, theta, np.einsum("df,df->d", theta, mu)
+
+
+def _flat(samples):
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), samples)
+
+
+def _spread_out(samples, mean_counts, number: int = 4 * _RUNS):
+    """Weights `[D, F]` of draws spread evenly over all chains, and what their policies are worth, `[D]`."""
+    flat = _flat(samples)
+    index = np.linspace(0, len(flat["weights"]) - 1, min(number, len(flat["weights"]))).astype(int)
+    theta = flat["weights"][index]
+    theta = theta / np.linalg.norm(theta, axis=-1, keepdims=True)
+    return theta, np.einsum("df,df->d", theta, np.asarray(mean_counts(flat["policy"][index])))
+
+
+def _unknown(atlas: Atlas, samples, mean_counts):
+    theta, worth = _spread_out(samples, mean_counts)
+    return np.array([bool(is_unknown(atlas, jnp.asarray(t), v)) for t, v in zip(theta, worth, strict=True)])
+
+
+def _directions(theta):
+    return theta / np.linalg.norm(theta, axis=-1, keepdims=True)
+
+
+def _agree(before, now) -> bool:
+    """Whether two rounds `[chains, draws, n]` have the same means."""
+    apart = np.abs(before.mean((0, 1)) - now.mean((0, 1)))
+    error = np.hypot(*(np.array([az.mcse(one[..., i]) for i in range(one.shape[-1])]) for one in (before, now)))
+    return bool((apart <= _AGREE_ERRORS * error + _AGREE_SPREAD * now.std((0, 1))).all())
+
+
+def _fresh(key, world, weights, policy_prior, law, samples, mean_counts, number):
+    """What splitting by itself says of some draws, against what they were given."""
+    flat = _flat(samples)
+    index = np.linspace(0, len(flat["weights"]) - 1, number).astype(int)
+    theta, worth = _spread_out(samples, mean_counts, number)
+    given = flat["intelligence"][index]
+    payoffs = Payoffs(theta @ weights.values, None, np.zeros((number, 0)), np.zeros((0, world.num_states), bool))
+    ends = dict(num_particles=512, max_bits=float(given.max()) + 10)
+    tails = value_tail(key, world, payoffs, policy_prior=policy_prior, **ends)
+    apart = np.asarray(tails.bits(worth)) - given
+    ratio = np.asarray(law.log_weight(given + apart) - law.log_weight(given))
+    return dict(
+        discrepancy=float(apart.mean()),
+        discrepancy_error=float(apart.std(ddof=1) / np.sqrt(number)),
+        discrepancy_spread=float(apart.std(ddof=1)),
+        k_hat=float(array_stats.psislw(-ratio)[1]),
+    )
+
+
+class _timed:
+    """Adds the seconds that a block took to a part of `seconds`."""
+
+    def __init__(self, seconds, part):
+        self.seconds, self.part = seconds, part
+
+    def __enter__(self):
+        self.started = time.perf_counter()
+
+    def __exit__(self, *_):
+        self.seconds[self.part] += time.perf_counter() - self.started
+
+
+def _check(counts, world, weights, policy_prior, law, simplicity):
+    if not isinstance(weights, FeatureWeights):
+        raise InputError(f"weights is {weights!r:.60}; give FeatureWeights(world)")
+    if counts.shape != (world.num_states, world.num_actions) or not (np.isfinite(counts) & (counts >= 0)).all():
+        raise InputError(f"counts have shape {counts.shape}; give how often each action was taken, [states, actions]")
+    if not hasattr(policy_prior, "distribution"):
+        raise InputError(f"{type(policy_prior).__name__} has no density; weights are inferred with Dirichlet(...)")
+    check_law(law)
+    law.log_mean()  # an improper law is refused before the work begins
+    with jax.enable_x64(True):
+        try:
+            np.asarray(weights.prior.icdf(jnp.asarray(ndtr(0.5))))
+        except NotImplementedError:
+            raise InputError(
+                f"the prior {type(weights.prior).__name__} has no quantiles (icdf); use one such as Cauchy or Normal"
+            ) from None
+        far = np.asarray(weights.prior.log_prob(jnp.array([1e6, 1e9])))
+    # A density that falls as |theta|^-k has no integral to the power k^-1.
+    with np.errstate(invalid="ignore"):
+        falls = (far[0] - far[1]) / np.log(1e3)
+    if not simplicity > 0 or simplicity * falls <= 1:
+        raise InputError(
+            f"simplicity is {simplicity}: weighted so little, the prior of weights has no end and the posterior is "
+            f"improper; choose more than {1 / falls if falls > 1 else 0:.2g}, or a prior with lighter tails"
+        )
