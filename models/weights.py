@@ -18,6 +18,8 @@ import numpyro.distributions as dist
 from jax.scipy.special import ndtr
 
 from utiliscope.atlas import bits
+from utiliscope.laws import sampled_law
+from utiliscope.recorded_actions import RecordedActions
 from utiliscope.values import occupancy
 
 
@@ -27,6 +29,7 @@ def weights(counts, world, weights, atlas, *, policy_prior, intelligence_law, si
     counts: `[S, A]` how often each action was taken in each state. world: WorldModel. weights: `F` FeatureWeights.
     atlas: of random policies from `policy_prior`, the measure of both policies and bits.
     """
+    law = sampled_law(intelligence_law)
     score = numpyro.sample("score", dist.Normal().expand([len(weights)]).to_event(1))
     theta = numpyro.deterministic("weights", weights.prior.icdf(ndtr(score)))
     numpyro.factor("simplicity", (simplicity - 1.0) * weights.distribution.log_prob(theta))
@@ -34,8 +37,6 @@ def weights(counts, world, weights, atlas, *, policy_prior, intelligence_law, si
     policy = numpyro.sample("policy", policy_prior.distribution(world))
     value = theta @ (weights.values @ occupancy(world, policy).state)
     g = numpyro.deterministic("intelligence", bits(atlas, theta, value))
-    numpyro.factor("operator", intelligence_law.log_weight(g) - intelligence_law.log_mean())
+    numpyro.factor("operator", law.log_weight(g) - law.log_mean())
 
-    visits = counts.sum(-1)
-    with numpyro.plate("state", len(counts)):
-        numpyro.sample("action", dist.Multinomial(visits, policy, total_count_max=int(visits.max())), obs=counts)
+    numpyro.sample("action", RecordedActions(policy, counts.sum(-1)), obs=counts)

@@ -22,10 +22,10 @@ from threadpoolctl import threadpool_limits
 from .atlas import Atlas, is_unknown
 from .atlas_runs import joined, make_atlas, thinned
 from .errors import InputError, check_whole
-from .inference import _STATS
 from .laws import ExponentialLaw, check_law
 from .models.weights import weights as weights_program
 from .payoffs import Payoffs
+from .sampling import STATS
 from .tails import value_tail
 from .utilities import FeatureWeights
 from .values import occupancy
@@ -54,6 +54,7 @@ def sample_weights(
     atlas_size: int = 8192,
     num_rounds: int = 6,
     num_fresh: int = 64,
+    program=weights_program,
     progress=None,
 ):
     """The posterior of `models/weights.py`: samples and statistics `[chains, draws, ...]`, and what to make of them.
@@ -61,7 +62,7 @@ def sample_weights(
     counts: `[S, A]` how often each action was taken in each state. num_particles: random policies in a splitting run.
     atlas_size: particles that NUTS looks at, of those of all runs. num_rounds: at most, at least 2. num_fresh: draws
     whose intelligence is found again by splitting of its own, with 512 policies.
-    progress: called with what is being done.
+    program: `models/weights.py`, or one with the same arguments and sites. progress: called with what is being done.
 
     Two rounds agree (`settled`) where the means of intelligence and of the weights' direction, theta / |theta|, differ
     by less than 4 of their standard errors and a tenth of a standard deviation, and less than 5 % of the draws lie
@@ -105,7 +106,9 @@ def sample_weights(
             if compiled is None:
                 say("compiling")
                 with _timed(seconds, "compiling"):
-                    compiled = _compiled(counts, world, weights, settings, num_warmup, num_samples, small, starts[0])
+                    compiled = _compiled(
+                        program, counts, world, weights, settings, num_warmup, num_samples, small, starts[0]
+                    )
             say(f"sampling, round {index + 1}")
             with _timed(seconds, "sampling"):
                 keys = jax.random.split(chain_key, num_chains)
@@ -129,25 +132,25 @@ def sample_weights(
         with _timed(seconds, "checking"):
             found = _fresh(key, world, weights, policy_prior, law, samples, mean_counts, num_fresh)
             unknown = _unknown(atlas, samples, mean_counts)
-    stats = {_STATS[name]: values for name, values in stats.items()}
+    stats = {STATS[name]: values for name, values in stats.items()}
     stats["lp"] = -stats["lp"]
     seconds = {name: round(value, 2) for name, value in seconds.items()}
     told = dict(rounds=index + 1, settled=bool(settled), bits=history, share_unknown=float(unknown.mean()))
     return samples, stats, {**told, **found, "particles": len(atlas), "seconds": seconds}
 
 
-def _compiled(counts, world, weights, settings, num_warmup, num_samples, atlas, start):
+def _compiled(program, counts, world, weights, settings, num_warmup, num_samples, atlas, start):
     """One chain, compiled once for all rounds: from a start, or from where it stopped, for any number of steps."""
 
     def advance(key, start, state, fresh, atlas, number):
-        kernel = NUTS(weights_program)
+        kernel = NUTS(program)
         inputs = (counts, world, weights, atlas)
         first = kernel.init(key, num_warmup, start, inputs, settings)
         state = first if state is None else jax.tree.map(partial(jnp.where, fresh), first, state)
         shown = kernel.postprocess_fn(inputs, settings)
 
         def one(state):
-            return shown(state.z), {name: getattr(state, name) for name in _STATS}
+            return shown(state.z), {name: getattr(state, name) for name in STATS}
 
         kept = jax.tree.map(lambda x: jnp.zeros((num_samples, *x.shape), x.dtype), jax.eval_shape(one, state))
 

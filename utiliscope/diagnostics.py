@@ -81,6 +81,8 @@ def problems(diagnostics: dict) -> list[str]:
     if diagnostics.get("pareto_k", -np.inf) > MOST_PARETO_K:
         k = diagnostics["pareto_k"]
         found.append(f"the Pareto k of its importance ratios is {k:.2f} (should be at most {MOST_PARETO_K})")
+    if not diagnostics.get("settled", 1):
+        found.append(f"after {diagnostics['rounds']} rounds the atlas of random policies has not settled")
     return found
 
 

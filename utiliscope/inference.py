@@ -220,8 +220,10 @@ def _by_atlas(key, function, inputs, wanted, shape, method, guide, num_steps, pr
         num_particles=inputs.num_particles,
         progress=inputs.say,
     )
+    inputs.seconds.update(found.pop("seconds"))
+    found |= dict(method="nuts", pareto_k=found.pop("k_hat"), settled=int(found["settled"]))
     predicted = {"posterior": decision_draws(jax.random.fold_in(key, 3), None, {}, {}, samples, inputs)}
-    return dict(samples=samples, stats=stats, found=found | {"method": "nuts"}, prior=None, predicted=predicted)
+    return dict(samples=samples, stats=stats, found=found, prior=None, predicted=predicted)
 
 
 def _chosen(method, continuous, discrete, function) -> str:
