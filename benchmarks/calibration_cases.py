@@ -12,15 +12,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro
-from jax.scipy.special import logsumexp
 from numpyro import distributions as dist
 from numpyro import handlers
 
 import utiliscope as us
-from utiliscope.laws import LN2, log_intelligence_weight, sampled_law
+from utiliscope.laws import LN2, sampled_law
 from utiliscope.programs import load_program
-from utiliscope.recorded_actions import RecordedActions
 from utiliscope.values import expected_utility
 
 STEPS, SUBJECTS = 12, 3
@@ -38,7 +35,6 @@ class Case(NamedTuple):
     inputs: dict
     quantities: Callable
     right: bool = True
-    options: dict = {}
 
 
 class SortedPolicies(eqx.Module):
@@ -114,7 +110,7 @@ def drawn_bits(key, law):
     """The intelligence of an operator of `law`, in bits, where random policies do not tie."""
     key, choice = jax.random.split(key)
     if isinstance(law, us.RandomMixture):
-        at_random = jax.random.uniform(choice) < law.share
+        at_random = jax.random.uniform(jax.random.fold_in(choice, 1)) < law.share
         return jnp.where(at_random, jax.random.exponential(choice) / LN2, drawn_bits(key, law.law))
     if isinstance(law, us.BumpLaw):
         return jax.random.gamma(key, law.shape) * law.mean / law.shape
@@ -179,7 +175,7 @@ def _operator(key, setting, sorted_policies, utility, bits):
     return policy, setting.tails.bits(value)[utility], counts
 
 
-def candidates(setting, law, program="candidates", quantities=(), right=True, drawn_by=None, options=None) -> Case:
+def candidates(setting, law, program="candidates", quantities=(), right=True, drawn_by=None) -> Case:
     """drawn_by: the law of the operators, if it is another than the program's."""
     law_of_draws = law if drawn_by is None else drawn_by
 
@@ -199,7 +195,6 @@ def candidates(setting, law, program="candidates", quantities=(), right=True, dr
         setting.inputs(law),
         _named(*names),
         right,
-        options or {},
     )
 
 
@@ -244,9 +239,7 @@ def population(setting, law, quantities=()) -> Case:
             "log likelihood": _log_likelihood(data["subject_counts"], sites["subject_policy"]).sum(),
         }
 
-    return Case(
-        load_program("population"), eqx.Partial(draw, setting.sorted_policies), setting.inputs(law), read
-    )
+    return Case(load_program("population"), eqx.Partial(draw, setting.sorted_policies), setting.inputs(law), read)
 
 
 def _of_population(sites, quantities):
@@ -275,12 +268,13 @@ def _achieved_inputs(setting, law):
     return {name: value for name, value in setting.inputs(law).items() if name not in ("world", "policy_prior")}
 
 
-def achieved(setting, law, error, quantities=()) -> Case:
-    """setting: of two states. error: of the mean of episodes."""
+def achieved(setting, law, error, quantities=(), drawn_by=None) -> Case:
+    """setting: of two states. error: of the mean of episodes. drawn_by: as for `candidates`."""
+    law_of_draws = law if drawn_by is None else drawn_by
 
     def draw(sorted_policies, key):
         keys = jax.random.split(key, 4)
-        one_law, parameters = drawn_law(keys[0], law)
+        one_law, parameters = drawn_law(keys[0], law_of_draws)
         utility = jax.random.categorical(keys[1], _log_mass(setting.candidates))
         bits = drawn_bits(keys[2], one_law)
         value, bits = _episodes(keys[3], setting, sorted_policies, utility, bits, error)
@@ -297,6 +291,7 @@ def achieved(setting, law, error, quantities=()) -> Case:
         eqx.Partial(draw, setting.sorted_policies),
         _achieved_inputs(setting, law),
         read,
+        drawn_by is None,
     )
 
 
@@ -325,44 +320,3 @@ def achieved_population(setting, law, error, quantities=()) -> Case:
     inputs = _achieved_inputs(setting, law) | dict(subject_tails=tails)
     program = load_program("achieved_population", "achieved")
     return Case(program, eqx.Partial(draw, setting.sorted_policies), inputs, read)
-
-
-# Wrong programs: each must fail.
-
-
-def without_normaliser(counts, world, candidates, tails, *, policy_prior, intelligence_law, simplicity):
-    """`candidates` with h(g) in place of h(g) / Z: what is inferred of the law is wrong."""
-    _wrong(counts, world, candidates, policy_prior.distribution(world), tails, intelligence_law, simplicity, False)
-
-
-def with_other_policies(counts, world, candidates, tails, *, policy_prior, intelligence_law, simplicity):
-    """`candidates` whose policies have no uniform density, but that of uniform log odds from -8 to 8."""
-    _wrong(counts, world, candidates, _UniformOdds(world), tails, intelligence_law, simplicity, True)
-
-
-def without_recording(counts, world, candidates, tails, *, policy_prior, intelligence_law, simplicity):
-    """`candidates` that does not look at what was recorded."""
-    prior = policy_prior.distribution(world)
-    _wrong(0 * counts, world, candidates, prior, tails, intelligence_law, simplicity, True)
-
-
-def _wrong(counts, world, candidates, policy_distribution, tails, law, simplicity, normalised):
-    law = sampled_law(law)
-    policy = policy_distribution() if callable(policy_distribution) else numpyro.sample("policy", policy_distribution)
-    value = expected_utility(world, policy, candidates.payoffs)
-    bits = numpyro.deterministic("intelligence", tails.bits(value))
-    weight = log_intelligence_weight(law, tails, bits) if normalised else law.log_weight(bits)
-    log_joint = jax.nn.log_softmax(-simplicity * LN2 * candidates.code_length) + weight
-    numpyro.factor("operator", logsumexp(log_joint))
-    numpyro.deterministic("utility_log_prob", jax.nn.log_softmax(log_joint))
-    numpyro.sample("action", RecordedActions(policy, counts.sum(-1)), obs=counts)
-
-
-class _UniformOdds:
-    def __init__(self, world):
-        self.shape = (world.num_states,)
-
-    def __call__(self):
-        odds = numpyro.sample("odds", dist.Uniform(-8.0, 8.0).expand(self.shape).to_event(1))
-        share = jax.nn.sigmoid(odds)
-        return numpyro.deterministic("policy", jnp.stack([share, 1 - share], axis=-1))

@@ -118,12 +118,12 @@ def calibrate(
         truth, data = prior_draw(draw_key)
         posterior = _summed_nuts(run_key, program, inputs | data, num_warmup, num_samples, thinning, target_accept)
         samples, stated, diverging = _with_utilities(choice_key, program, inputs | data, num_samples, *posterior)
-        missing = [name for name in truth if name not in samples]
-        if missing and quantities is None:
-            raise InputError(f"the program draws no {', '.join(missing)}; leave them out of the truth or name quantities")
-        draws = jax.vmap(lambda sites: read(sites, data))(
-            {name: samples[name] for name in truth} if quantities is None else samples
-        )
+        if quantities is None:
+            missing = [name for name in truth if name not in samples]
+            if missing:
+                raise InputError(f"the program draws no {', '.join(missing)}; leave them out, or give quantities")
+            samples = {name: samples[name] for name in truth}
+        draws = jax.vmap(lambda sites: read(sites, data))(samples)
         return read(truth, data), draws, stated, truth.get("utility"), diverging
 
     @eqx.filter_jit
