@@ -12,6 +12,7 @@ import warnings
 from functools import cache
 from pathlib import Path
 
+import calibration_achieved as achievers
 import calibration_cases as cases
 import calibration_planners as planners
 import calibration_wrong as wrong
@@ -38,9 +39,9 @@ PROGRAMS = {
     "noisy": lambda: cases.noisy(setting(3), LAW, dist.HalfNormal(1.0), quantities=BETA),
     "noisy_bump": lambda: cases.noisy(setting(3), us.BumpLaw(4.0, 4.0), dist.HalfNormal(1.0)),
     "population": lambda: cases.population(setting(3), LAW, quantities=BETA),
-    "achieved": lambda: cases.achieved(setting(2), LAW, 0.1, quantities=BETA),
-    "achieved_bump": lambda: cases.achieved(setting(2), us.BumpLaw(4.0, 4.0), 0.1),
-    "achieved_population": lambda: cases.achieved_population(setting(2), LAW, 0.1, quantities=BETA),
+    "achieved": lambda: achievers.achieved(setting(2), LAW, 0.1, quantities=BETA),
+    "achieved_bump": lambda: achievers.achieved(setting(2), us.BumpLaw(4.0, 4.0), 0.1),
+    "achieved_population": lambda: achievers.achieved_population(setting(2), LAW, 0.1, quantities=BETA),
     "boltzmann": lambda: planners.boltzmann(setting(3)),
     "boltzmann_weights": lambda: planners.with_weights(setting(3), "boltzmann_weights", False),
     "maxent": lambda: planners.maxent(setting(3)),
@@ -67,8 +68,8 @@ def calibrated(name: str, simulations: int, out: Path) -> pd.DataFrame:
         case.inputs,
         quantities=case.quantities,
         num_simulations=simulations,
-        num_warmup=250,
-        thinning=2,
+        num_warmup=200,
+        thinning=3,
     )
     plot_calibration(result, name).savefig(out / f"calibration_{name}.png", dpi=80)
     table = result.table()
@@ -76,7 +77,8 @@ def calibrated(name: str, simulations: int, out: Path) -> pd.DataFrame:
     table["seconds"] = result.seconds
     verdict = "calibrated" if table["p_value"].min() > _WRONG_AT / len(table) else "not calibrated"
     expected = "" if (verdict == "calibrated") == case.right else " (NOT AS EXPECTED)"
-    print(f"{name}: {verdict}{expected}; {100 * result.divergent:.2f} % of draws diverged", flush=True)
+    least = f"least p {table['p_value'].min():.2g} of {len(table)}, {int(table['outside'].sum())} outside"
+    print(f"{name}: {verdict}{expected}; {least}; {100 * result.divergent:.2f} % of draws diverged", flush=True)
     if result.probability is not None:
         score, error, _ = probability_score(result.probability, result.utility)
         print("  [U is true] - P(U), then P(true) - sum P^2:", ", ".join(map(_with_error, score, error)), flush=True)

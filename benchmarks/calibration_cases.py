@@ -146,7 +146,7 @@ def counted(states, actions, shape):
     return jnp.zeros(shape).at[states, actions].add(1.0)
 
 
-def _log_mass(candidates):
+def log_mass(candidates):
     return jax.nn.log_softmax(-LN2 * candidates.code_length)
 
 
@@ -182,7 +182,7 @@ def candidates(setting, law, program="candidates", quantities=(), right=True, dr
     def draw(sorted_policies, key):
         keys = jax.random.split(key, 4)
         one_law, parameters = drawn_law(keys[0], law_of_draws)
-        utility = jax.random.categorical(keys[1], _log_mass(setting.candidates))
+        utility = jax.random.categorical(keys[1], log_mass(setting.candidates))
         bits = drawn_bits(keys[2], one_law)
         policy, bits, counts = _operator(keys[3], setting, sorted_policies, utility, bits)
         return dict(utility=utility, intelligence=bits, policy=policy, **parameters), dict(counts=counts)
@@ -203,7 +203,7 @@ def noisy(setting, law, noise, quantities=()) -> Case:
         keys = jax.random.split(key, 5)
         one_law, parameters = drawn_law(keys[0], law)
         sigma = noise.sample(keys[4])
-        utility = jax.random.categorical(keys[1], _log_mass(setting.candidates))
+        utility = jax.random.categorical(keys[1], log_mass(setting.candidates))
         bits, error = drawn_pair(keys[2], one_law, sigma)
         policy, bits, counts = _operator(keys[3], setting, sorted_policies, utility, bits)
         sites = dict(utility=utility, intelligence=bits, policy=policy, noise=sigma, error=error, **parameters)
@@ -214,7 +214,7 @@ def noisy(setting, law, noise, quantities=()) -> Case:
     return Case(load_program("noisy"), eqx.Partial(draw, setting.sorted_policies), inputs, _named(*names))
 
 
-def _drawn_mixture(key, candidates):
+def drawn_mixture(key, candidates):
     spread_key, pull_key = jax.random.split(key)
     spread = dist.HalfNormal(2.0).sample(spread_key)
     pull = jax.random.normal(pull_key, (len(candidates),))
@@ -225,7 +225,7 @@ def population(setting, law, quantities=()) -> Case:
     def draw(sorted_policies, key):
         keys = jax.random.split(key, 5)
         one_law, parameters = drawn_law(keys[0], law)
-        sites, log_mixture = _drawn_mixture(keys[1], setting.candidates)
+        sites, log_mixture = drawn_mixture(keys[1], setting.candidates)
         utility = jax.random.categorical(keys[2], log_mixture, shape=(SUBJECTS,))
         bits = jax.vmap(lambda key: drawn_bits(key, one_law))(jax.random.split(keys[3], SUBJECTS))
         each = jax.vmap(lambda *one: _operator(one[0], setting, sorted_policies, *one[1:]))
@@ -234,7 +234,7 @@ def population(setting, law, quantities=()) -> Case:
         return sites | parameters, dict(subject_counts=counts)
 
     def read(sites, data):
-        return _of_population(sites, quantities) | {
+        return of_population(sites, quantities) | {
             "policy of 0 [0, 0]": sites["subject_policy"][0, 0, 0],
             "log likelihood": _log_likelihood(data["subject_counts"], sites["subject_policy"]).sum(),
         }
@@ -242,7 +242,7 @@ def population(setting, law, quantities=()) -> Case:
     return Case(load_program("population"), eqx.Partial(draw, setting.sorted_policies), setting.inputs(law), read)
 
 
-def _of_population(sites, quantities):
+def of_population(sites, quantities):
     return {
         "utility of 0": sites["utility"][0],
         "intelligence of 0": sites["intelligence"][0],
@@ -252,71 +252,3 @@ def _of_population(sites, quantities):
         "log_mixture[0]": sites["log_mixture"][0],
         **{name: sites[name] for name in quantities},
     }
-
-
-def _episodes(key, setting, sorted_policies, utility, bits, error):
-    """Values of an operator seen with one standard error, and its true intelligence.
-
-    Payoffs of two states are opposite up to a constant, and so are their errors: one number is seen.
-    """
-    value = expected_utility(setting.world, sorted_policies.of_bits(utility, bits), setting.candidates.payoffs)
-    sign = 1.0 - 2.0 * jnp.arange(len(setting.candidates))
-    return value + error * jax.random.normal(key) * sign, setting.tails.bits(value)[utility]
-
-
-def _achieved_inputs(setting, law):
-    return {name: value for name, value in setting.inputs(law).items() if name not in ("world", "policy_prior")}
-
-
-def achieved(setting, law, error, quantities=(), drawn_by=None) -> Case:
-    """setting: of two states. error: of the mean of episodes. drawn_by: as for `candidates`."""
-    law_of_draws = law if drawn_by is None else drawn_by
-
-    def draw(sorted_policies, key):
-        keys = jax.random.split(key, 4)
-        one_law, parameters = drawn_law(keys[0], law_of_draws)
-        utility = jax.random.categorical(keys[1], _log_mass(setting.candidates))
-        bits = drawn_bits(keys[2], one_law)
-        value, bits = _episodes(keys[3], setting, sorted_policies, utility, bits, error)
-        sites = dict(utility=utility, intelligence=bits, **parameters)
-        return sites, dict(value=value, value_error=jnp.full(len(setting.candidates), error))
-
-    def read(sites, data):
-        away = jnp.interp(-sites["intelligence"], *_rising(setting, sites["utility"]))
-        found = {name: sites[name] for name in ("utility", "intelligence", *quantities)}
-        return found | {"error of the mean": data["value"][sites["utility"]] - away}
-
-    return Case(
-        load_program("achieved", "achieved"),
-        eqx.Partial(draw, setting.sorted_policies),
-        _achieved_inputs(setting, law),
-        read,
-        drawn_by is None,
-    )
-
-
-def _rising(setting, utility):
-    return jnp.asarray(setting.tails.log2_prob)[utility], jnp.asarray(setting.tails.values)[utility]
-
-
-def achieved_population(setting, law, error, quantities=()) -> Case:
-    tails = jax.tree.map(lambda x: np.stack([np.asarray(x)] * SUBJECTS), setting.tails)
-
-    def draw(sorted_policies, key):
-        keys = jax.random.split(key, 5)
-        one_law, parameters = drawn_law(keys[0], law)
-        sites, log_mixture = _drawn_mixture(keys[1], setting.candidates)
-        utility = jax.random.categorical(keys[2], log_mixture, shape=(SUBJECTS,))
-        bits = jax.vmap(lambda key: drawn_bits(key, one_law))(jax.random.split(keys[3], SUBJECTS))
-        each = jax.vmap(lambda *one: _episodes(one[0], setting, sorted_policies, *one[1:], error))
-        value, bits = each(jax.random.split(keys[4], SUBJECTS), utility, bits)
-        data = dict(subject_value=value, subject_value_error=jnp.full(value.shape, error))
-        return sites | dict(utility=utility, log_mixture=log_mixture) | parameters, data
-
-    def read(sites, data):
-        found = _of_population(sites | dict(intelligence=jnp.zeros(SUBJECTS)), quantities)
-        return {name: value for name, value in found.items() if "intelligence" not in name}
-
-    inputs = _achieved_inputs(setting, law) | dict(subject_tails=tails)
-    program = load_program("achieved_population", "achieved")
-    return Case(program, eqx.Partial(draw, setting.sorted_policies), inputs, read)

@@ -134,10 +134,10 @@ def test_shipped_programs():
     """The achieved reading, summed exactly, and Boltzmann with its temperature; a law that is not the operators'."""
     two = cases.setting(2, 16)
     bump = us.BumpLaw(4.0, 4.0)
-    for case in (cases.achieved(two, bump, 0.1), calibration.planners.boltzmann(two)):
+    for case in (calibration.achievers.achieved(two, bump, 0.1), calibration.planners.boltzmann(two)):
         table = _run(case).table()
         assert table["p_value"].min() > 0.01 / len(table), table
-    wrong = cases.achieved(two, us.ExponentialLaw(0.9), 0.1, drawn_by=us.ExponentialLaw(0.1))
+    wrong = calibration.achievers.achieved(two, us.ExponentialLaw(0.9), 0.1, drawn_by=us.ExponentialLaw(0.1))
     assert _run(wrong).table()["p_value"].min() < 1e-4
 
 
