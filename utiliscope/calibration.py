@@ -254,6 +254,8 @@ def plot_calibration(result: Calibration, title: str = "") -> Figure:
         axes.set_title(told, fontsize=8, color=RED if outside else MUTED, loc="right")
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8, colors=MUTED)
+    for axes in panels[max(0, len(result.ranks) - columns) : len(result.ranks)]:
+        axes.tick_params(labelbottom=True)
     for axes in panels[len(result.ranks) :]:
         axes.set_visible(False)
     figure.supxlabel(f"rank among {length} posterior draws, scaled to 1", fontsize=9, color=INK)

@@ -68,23 +68,21 @@ def is_outside(ranks, num_draws: int, coverage: float = 0.95) -> bool:
 def p_value(ranks, num_draws: int) -> float:
     """The chance that uniform ranks have an ECDF as extreme, at its most extreme point, as that of `ranks` `[N]`."""
     counted = cumulative(ranks, num_draws)
-    level = _two_sided(counted, len(ranks), num_draws).min()
+    level = _two_sided(len(ranks), num_draws)[counted, np.arange(num_draws)].min()
     return float(np.clip(1 - _staying(len(ranks), num_draws, level), 0.0, 1.0))
 
 
-def _two_sided(counted, number, num_draws):
-    """`[L]` twice the chance of a count as low, or as high, whichever is less."""
-    share = np.arange(1, num_draws + 1) / (num_draws + 1)
-    return 2 * np.minimum(binom.cdf(counted, number, share), binom.sf(counted - 1, number, share))
+@lru_cache
+def _two_sided(number, num_draws):
+    """`[N + 1, L]` twice the chance that a count at a point is as low as each, or as high, whichever is less."""
+    counts, share = np.arange(number + 1)[:, None], np.arange(1, num_draws + 1) / (num_draws + 1)
+    return 2 * np.minimum(binom.cdf(counts, number, share), binom.sf(counts - 1, number, share))
 
 
 def _band(number, num_draws, level):
-    """`[L]` lowest and highest counts whose two-sided probability is above `level`."""
-    share = np.arange(1, num_draws + 1) / (num_draws + 1)
-    counts = np.arange(number + 1)[:, None]
-    twice = 2 * np.minimum(binom.cdf(counts, number, share), binom.sf(counts - 1, number, share))
-    inside = twice > level * (1 + _ROUNDING)
-    return inside.argmax(0), number - inside[::-1].argmax(0)
+    """`[L]` lowest and highest counts whose two-sided probability is above `level`; -1 is the highest of none."""
+    inside = _two_sided(number, num_draws) > level * (1 + _ROUNDING)
+    return inside.argmax(0), np.where(inside.any(0), number - inside[::-1].argmax(0), -1)
 
 
 def _staying(number, num_draws, level):
