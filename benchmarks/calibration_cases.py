@@ -67,7 +67,7 @@ class Setting(NamedTuple):
         )
 
 
-def setting(num_states: int = 3, log2_policies: int = 19) -> Setting:
+def setting(num_states: int = 3, log2_policies: int = 18) -> Setting:
     """A world of `num_states` states and two actions, each of whose states may be what is wanted."""
     random = np.random.default_rng(7)
     transition = random.dirichlet(np.full(num_states, 0.5), (num_states, 2))

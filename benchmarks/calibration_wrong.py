@@ -1,5 +1,7 @@
 """Wrong programs, each of which must fail the calibration of `benchmarks/calibration.py`."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpyro
@@ -15,23 +17,24 @@ from utiliscope.values import expected_utility
 
 def without_normaliser(counts, world, candidates, tails, *, policy_prior, intelligence_law, simplicity):
     """`candidates` with h(g) in place of h(g) / Z: what is inferred of the law is wrong."""
-    _wrong(counts, world, candidates, policy_prior.distribution(world), tails, intelligence_law, simplicity, False)
+    draw = partial(numpyro.sample, "policy", policy_prior.distribution(world))
+    _wrong(counts, world, candidates, draw, tails, intelligence_law, simplicity, False)
 
 
 def with_other_policies(counts, world, candidates, tails, *, policy_prior, intelligence_law, simplicity):
     """`candidates` whose policies have no uniform density, but that of uniform log odds from -8 to 8."""
-    _wrong(counts, world, candidates, _UniformOdds(world), tails, intelligence_law, simplicity, True)
+    _wrong(counts, world, candidates, partial(_of_uniform_odds, world), tails, intelligence_law, simplicity, True)
 
 
 def without_recording(counts, world, candidates, tails, *, policy_prior, intelligence_law, simplicity):
     """`candidates` that does not look at what was recorded."""
-    prior = policy_prior.distribution(world)
-    _wrong(0 * counts, world, candidates, prior, tails, intelligence_law, simplicity, True)
+    draw = partial(numpyro.sample, "policy", policy_prior.distribution(world))
+    _wrong(0 * counts, world, candidates, draw, tails, intelligence_law, simplicity, True)
 
 
-def _wrong(counts, world, candidates, policy_distribution, tails, law, simplicity, normalised):
+def _wrong(counts, world, candidates, draw_policy, tails, law, simplicity, normalised):
     law = sampled_law(law)
-    policy = policy_distribution() if callable(policy_distribution) else numpyro.sample("policy", policy_distribution)
+    policy = draw_policy()
     value = expected_utility(world, policy, candidates.payoffs)
     bits = numpyro.deterministic("intelligence", tails.bits(value))
     weight = log_intelligence_weight(law, tails, bits) if normalised else law.log_weight(bits)
@@ -41,14 +44,10 @@ def _wrong(counts, world, candidates, policy_distribution, tails, law, simplicit
     numpyro.sample("action", RecordedActions(policy, counts.sum(-1)), obs=counts)
 
 
-class _UniformOdds:
-    def __init__(self, world):
-        self.shape = (world.num_states,)
-
-    def __call__(self):
-        odds = numpyro.sample("odds", dist.Uniform(-8.0, 8.0).expand(self.shape).to_event(1))
-        share = jax.nn.sigmoid(odds)
-        return numpyro.deterministic("policy", jnp.stack([share, 1 - share], axis=-1))
+def _of_uniform_odds(world):
+    odds = numpyro.sample("odds", dist.Uniform(-8.0, 8.0).expand((world.num_states,)).to_event(1))
+    share = jax.nn.sigmoid(odds)
+    return numpyro.deterministic("policy", jnp.stack([share, 1 - share], axis=-1))
 
 
 def values_without_jacobian(counts, world, weights, *, temperature):
