@@ -78,5 +78,6 @@ def achieved_population(setting, law, error, quantities=()) -> Case:
         return {name: value for name, value in found.items() if "intelligence" not in name}
 
     inputs = _achieved_inputs(setting, law) | dict(subject_tails=tails)
+    del inputs["tails"]
     program = load_program("achieved_population", "achieved")
     return Case(program, eqx.Partial(draw, setting.sorted_policies), inputs, read)
