@@ -12,9 +12,9 @@ import warnings
 import numpy as np
 import pandas as pd
 from boltzmann import boltzmann_posterior
+from utiliscope.data.make import RECORDINGS, agent_policy, make_world, record
 
 import utiliscope as us
-from utiliscope.data.make import RECORDINGS, agent_policy, make_world, record
 from utiliscope.diagnostics import ConvergenceWarning
 
 COLUMNS = ["episode", "t", "state", "action", "next_state"]

@@ -5,8 +5,8 @@
 World: N x N grid, slip 0.1, discount 0.9. The upper right corner pays 10, the upper half of the middle column -30, all
 else -1. A Boltzmann agent of temperature 1 makes 50 decisions in episodes of 10 from random states. Both samplers know
 the temperature, and have a prior Normal(0, 10) over the reward of each state. Effective samples are ArviZ's bulk ESS
-of the worst reward. Both run their chains one after the other on one thread; seconds are
-of the processor, which a busy machine does not stretch.
+of the worst reward. Both run their chains one after the other on one thread; seconds are those of the processor,
+which a busy machine does not stretch.
 """
 
 import argparse
@@ -21,9 +21,9 @@ import pandas as pd
 from numpyro import distributions as dist
 from numpyro.infer import MCMC, NUTS
 from threadpoolctl import threadpool_limits
+from utiliscope.models.boltzmann import boltzmann_weights
 
 import utiliscope as us
-from utiliscope.models.boltzmann import boltzmann_weights
 from utiliscope.payoffs import as_payoffs
 from utiliscope.world.transition import links
 

@@ -16,16 +16,18 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 from jax.scipy.special import logsumexp
+from utiliscope.models.boltzmann import log_likelihood, no_horizon, sampled_temperature
 
 from utiliscope.action_values import log_boltzmann, soft_action_values
 from utiliscope.errors import InputError, listed
 from utiliscope.laws import LN2
-from utiliscope.models.boltzmann import log_likelihood, no_horizon, sampled_temperature
 from utiliscope.planning import is_plain
 
 
 def maxent(counts, world, candidates, *, temperature, simplicity):
     """Candidates without memory: payoffs a step, or one set to be reached, where the episode counts as over.
+
+    Returns log policies `[U, S, A]`, one for each utility.
 
     counts: `[S, A]` how often each action was taken in each state. temperature: a NumPyro distribution, or a number.
     One soft plan for each candidate at each temperature. Raises InputError for candidates that remember.
@@ -41,8 +43,8 @@ def maxent(counts, world, candidates, *, temperature, simplicity):
     log_prior = jax.nn.log_softmax(-simplicity * LN2 * candidates.code_length)
     log_joint = log_prior + log_likelihood(counts, log_policies)
     numpyro.factor("operator", logsumexp(log_joint))
-    log_prob = numpyro.deterministic("utility_log_prob", jax.nn.log_softmax(log_joint))
-    numpyro.deterministic("policy", jnp.einsum("u,usa->sa", jnp.exp(log_prob), jnp.exp(log_policies)))
+    numpyro.deterministic("utility_log_prob", jax.nn.log_softmax(log_joint))
+    return log_policies
 
 
 def maxent_weights(counts, world, weights, *, temperature):
@@ -80,4 +82,4 @@ def plain_payoffs(world, candidates):
             used = weight[:, d] != 0
             paid = paid + weight[:, d, None, None] * np.asarray(machine.pay)[0][:, None]
             terminal = terminal | (used[:, None] & (np.asarray(machine.step)[0] < 0))
-    return paid, terminal
+    return jnp.asarray(paid), jnp.asarray(terminal)

@@ -29,10 +29,10 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 from matplotlib.figure import Figure
+from utiliscope.data import path
 
 import utiliscope as us
 from utiliscope import plots
-from utiliscope.data import path
 from utiliscope.diagnostics import ConvergenceWarning
 
 # %matplotlib inline

@@ -11,11 +11,11 @@ import numpyro.distributions as dist
 import pandas as pd
 import pytest
 from numpyro.infer import MCMC, NUTS, util
+from utiliscope.models.boltzmann import DEFAULT_TEMPERATURE, boltzmann, boltzmann_weights
+from utiliscope.models.maxent import maxent, maxent_weights
 
 import utiliscope as us
 from utiliscope.action_values import decision_values, log_boltzmann, optimal_action_values, soft_action_values
-from utiliscope.models.boltzmann import DEFAULT_TEMPERATURE, boltzmann, boltzmann_weights
-from utiliscope.models.maxent import maxent, maxent_weights
 
 _PATH = pathlib.Path(__file__).parent.parent / "benchmarks"
 
@@ -172,7 +172,7 @@ def test_temperatures_are_positive():
 
 
 def test_two_states_as_by_quadrature():
-    """The obstacle grid of the released ValueWalk at size 1 x 2, with its own defaults.
+    """The obstacle grid of the released ValueWalk at size 1 x 2; scale and observations are those that fit its figures.
 
     Five actions (stay, down, right, up, left), one in ten steps at random, discount 0.9, rewards Normal(0, 10),
     temperature 1. The right cell is the goal, after which nothing is paid. Seen: a stay, then a move to the goal.

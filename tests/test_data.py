@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from utiliscope.data import make, path
 
 import utiliscope as us
-from utiliscope.data import make, path
 
 
 @pytest.mark.parametrize("name", list(make.RECORDINGS))

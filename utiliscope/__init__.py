@@ -54,9 +54,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "program_posterior": ["ProgramPosterior", "sample_programs"],
         "inference": ["fit"],
         "diagnostics": ["ConvergenceWarning"],
+        "checks": ["check_posterior"],
+        "weight_summary": ["weight_table"],
         "posterior": ["load_posterior", "save_posterior", "utility_table"],
+        "aggregation": ["aggregate_utility"],
         "competence": ["Competence", "behaviour_intelligence"],
         "plots": ["plot_diagnostics", "plot_recording", "plot_tradeoff", "plot_utilities"],
+        "weight_plot": ["plot_weights"],
         "report": ["write_report"],
     },
 )

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from .choices import named_law, named_policies, named_recording
 from .errors import InputError
 from .outputs import output_folder, together
-from .terminal import print_table, reporting
+from .terminal import print_findings, print_table, print_weights, reporting
 
 app = typer.Typer(
     name="utiliscope",
@@ -65,6 +66,25 @@ def fit(
     reading: ReadingOption = Reading.policy,
     seed: Seed = 0,
     beta: Annotated[float, typer.Option(help="Intelligence law 2^(beta g); below 1.")] = 0.8,
+    law: Annotated[
+        str | None,
+        typer.Option(
+            metavar="exponential[:BETA]|bump[:MEAN[:SHAPE]][+random[:SHARE]]",
+            help="Intelligence law, instead of --beta; what is not given is inferred.",
+            show_default=False,
+        ),
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Of Boltzmann programs; inferred if not given.", show_default=False)
+    ] = None,
+    noise: Annotated[
+        float | None, typer.Option(help="Of the program noisy, in bits; inferred if not given.", show_default=False)
+    ] = None,
+    operators: Annotated[
+        str, typer.Option(help="Column that names the operators of the program population.")
+    ] = "subject",
+    method: Annotated[str, typer.Option(metavar="auto|nuts|svi|exact", help="How the posterior is found.")] = "auto",
+    guide: Annotated[str, typer.Option(metavar="low-rank|flow|diagonal", help="Of the method svi.")] = "low-rank",
     random_policies: RandomPolicies = "dirichlet:1",
     states: Annotated[bool, typer.Option("--states", help="Single states as goals too, not only features.")] = False,
     layout: Layout = None,
@@ -79,8 +99,8 @@ def fit(
     """Fit a posterior over utilities to a recording; writes posterior.nc, utilities.csv and report.html."""
     with reporting() as run, output_folder(out) as run.clean_up:
         run.say("starting")
-        prior = _random_policies(random_policies)
-        behaviour, model = _recording(run, steps, world, discount, horizon, layout, where)
+        prior = named_policies(random_policies)
+        behaviour, model = named_recording(run, steps, world, discount, horizon, layout, where)
         _fit_into(
             run,
             out,
@@ -89,6 +109,12 @@ def fit(
             max_bits=max_bits,
             states=states or None,
             beta=beta,
+            law=law,
+            temperature=temperature,
+            noise=noise,
+            operators=operators,
+            method=method,
+            guide=guide,
             program=program,
             policy_prior=prior,
             reading=reading.value,
@@ -119,14 +145,14 @@ def intelligence(
     """How intelligent recorded behaviour is for one utility, in bits."""
     with reporting() as run:
         run.say("starting")
-        prior = _random_policies(random_policies)
-        behaviour, model = _recording(run, steps, world, discount, horizon, layout, where)
+        prior = named_policies(random_policies)
+        behaviour, model = named_recording(run, steps, world, discount, horizon, layout, where)
         run.say("value tail")
         import jax
 
         from .cache import described
         from .competence import behaviour_intelligence
-        from .inference import check_seed
+        from .settings import check_seed
         from .utilities import Grammar
 
         check_seed(seed)
@@ -170,6 +196,23 @@ def report(
 
 
 @app.command()
+def check(
+    posterior: Annotated[
+        Path, typer.Argument(metavar="POSTERIOR", help="posterior.nc of `utiliscope fit`, or the folder that holds it.")
+    ],
+) -> None:
+    """Whether to believe a posterior, and what to record next: one screen."""
+    with reporting() as run:
+        run.say("checking")
+        from .checks import check_posterior
+        from .posterior import load_posterior
+
+        found = check_posterior(load_posterior(posterior / _FILES[0] if posterior.is_dir() else posterior))
+        run.done()
+        print_findings(found)
+
+
+@app.command()
 def demo(out: Out, seed: Seed = 0) -> None:
     """Fit a recording that comes with utiliscope: what was the courier after?"""
     with reporting() as run, output_folder(out) as run.clean_up:
@@ -182,7 +225,7 @@ def demo(out: Out, seed: Seed = 0) -> None:
             if missing:
                 raise RuntimeError(f"this installation lacks its recordings ({', '.join(missing)}); install it anew")
             steps, world = (stack.enter_context(resources.as_file(file)) for file in files)
-            behaviour, model = _recording(run, steps, world)
+            behaviour, model = named_recording(run, steps, world)
             truth = _stated_utility(world)
         _fit_into(run, out, behaviour, model, max_bits=12.0, states=None, beta=0.8, seed=seed)
         if truth:
@@ -194,110 +237,42 @@ def main() -> None:
     app()
 
 
-def _recording(run, steps, world, discount=None, horizon=None, layout=None, where=None):
-    """The recording and its world, from files."""
-    conditions = _conditions(where or [])
-    run.say("reading the world and the recording")
-    import dataclasses
-
-    import numpy as np
-
-    from .behaviour import Behaviour, read_behaviour
-    from .recordings import recorded_rows
-    from .world import read_world
-
-    if horizon is not None and horizon < 1:
-        raise InputError(f"--horizon is {horizon}; it must be a whole number of actions, at least 1")
-    # A discount of 1 is for worlds with a horizon, which the file need not have.
-    endless = discount == 1 and horizon is not None
-    model = read_world(world, discount=None if endless else discount, layout=layout)
-    if horizon is not None:
-        model = dataclasses.replace(model, horizon=horizon)
-    if endless:
-        model = dataclasses.replace(model, discount=np.array(1.0))
-    if not conditions:
-        return read_behaviour(steps, model), model
-    # Other rows may belong to other worlds: they go before the moves are checked.
-    table, name = recorded_rows(steps)
-    try:
-        table = Behaviour(table, model.num_states, model.num_actions).where(**conditions).table
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from None
-    try:
-        return read_behaviour(table, model), model
-    except InputError as error:
-        chosen = " and ".join(f"{column}={value}" for column, value in conditions.items())
-        message = str(error).removeprefix("the DataFrame: ")
-        raise InputError(f"{name}, rows with {chosen} (numbered among themselves): {message}") from None
-
-
-def _conditions(where) -> dict[str, str]:
-    conditions = {}
-    for condition in where:
-        column, equals, value = condition.partition("=")
-        if not (column and equals):
-            raise InputError(f"--where {condition!r} is not COLUMN=VALUE; write for example --where subject=B1")
-        if column in conditions:
-            raise InputError(f"--where names the column {column!r} twice, and a row has one value in it; give one")
-        conditions[column] = value
-    return conditions
-
-
-def _random_policies(text: str):
-    """dirichlet, dirichlet:C, sequences:H or deterministic as a prior over policies."""
-    from .policies import Dirichlet, UniformDeterministic
-    from .sequences import ActionSequences
-
-    name, _, number = text.partition(":")
-    try:
-        if name == "dirichlet":
-            return Dirichlet(float(number or 1.0))
-        if name == "sequences":
-            return ActionSequences(int(number))
-        if text == "deterministic":
-            return UniformDeterministic()
-    except InputError:
-        raise
-    except ValueError:
-        pass
-    raise InputError(
-        f"--random-policies is {text!r}; choose dirichlet, dirichlet:CONCENTRATION, sequences:HORIZON or deterministic"
-    )
-
-
-def _fit_into(run, out, behaviour, model, *, max_bits, states, beta, **settings):
+def _fit_into(run, out, behaviour, model, *, max_bits, states, beta, law=None, **settings):
     """Fit, write the three files, print what was found."""
     import math
 
     if not math.isfinite(beta):
         raise InputError(f"--beta is {beta}; it must be a number below 1")
     from .inference import fit
+    from .inputs import asked_for
     from .laws import ExponentialLaw
+    from .policies import Dirichlet
     from .posterior import save_posterior, utility_table
+    from .programs import load_program
     from .report import write_report
     from .sequences import comparison_world
-    from .utilities import Grammar
+    from .utilities import FeatureWeights, Grammar
+    from .weight_summary import weight_table
 
-    run.say("enumerating utilities")
-    # Over the horizon of action sequences other programs agree than without end.
-    compared = comparison_world(model, settings.get("policy_prior"))
-    candidates = Grammar(compared, states=states).enumerate(max_bits=max_bits)
-    posterior = fit(
-        behaviour,
-        model,
-        candidates=candidates,
-        intelligence_law=ExponentialLaw(beta),
-        progress=run.say,
-        **settings,
-    )
+    prior = settings.setdefault("policy_prior", Dirichlet(1.0))
+    program = load_program(settings.pop("program", "candidates"), settings.get("reading", "policy"))
+    given = dict(intelligence_law=named_law(law, atomic=prior.atomic) if law else ExponentialLaw(beta))
+    if "weights" in asked_for(program, settings.get("reading", "policy")):
+        given["weights"] = FeatureWeights(model, states=states)
+    else:
+        run.say("enumerating utilities")
+        # Over the horizon of action sequences other programs agree than without end.
+        given["candidates"] = Grammar(comparison_world(model, prior), states=states).enumerate(max_bits=max_bits)
+    posterior = fit(behaviour, model, program=program, progress=run.say, **given, **settings)
     run.say("drawing the report")
-    table = utility_table(posterior)
+    over_weights = "weights" in posterior["posterior"].dataset
+    table = (weight_table if over_weights else utility_table)(posterior)
     with together(out, _FILES, run) as folder:
         save_posterior(posterior, folder / _FILES[0])
         table.to_csv(folder / _FILES[1], index=False)
         write_report(posterior, folder / _FILES[2])
     run.done()
-    print_table(table)
+    (print_weights if over_weights else print_table)(table)
     print(f"report: {out / _FILES[2]}")
 
 

@@ -9,24 +9,23 @@ from numpyro import distributions as dist
 
 from .behaviour import Behaviour, check_fits, read_behaviour
 from .cache import described
-from .errors import InputError, check_whole
+from .errors import InputError
 from .inputs import Inputs, asked_for
-from .laws import ExponentialLaw, IntelligenceLaw, check_law
-from .policies import Dirichlet, check_prior
+from .laws import ExponentialLaw, IntelligenceLaw
+from .policies import Dirichlet
 from .posterior import assemble, drawn_utilities
 from .predictive import decision_draws
 from .programs import load_program
 from .sampling import Nuts, Shape
+from .settings import check_settings, positive
 from .summation import latent_sites, over_cells, read_off, summed_program
 from .utilities import Candidates, FeatureWeights
 from .variational import GUIDES, run_svi
-from .world.model import check_world
 from .world.possible import World, mean_world
 
 _METHODS = ("auto", "nuts", "svi", "exact")
 # Beyond so many numbers NUTS takes hours where a guide takes minutes.
 _MOST_FOR_NUTS = 5000
-_DEFAULT_TEMPERATURE = dist.LogNormal(0.0, 3.0)
 _DEFAULT_NOISE = dist.HalfNormal(1.0)
 
 
@@ -94,11 +93,10 @@ def fit(
     say = progress or (lambda phase: None)
     law = ExponentialLaw() if intelligence_law is None else intelligence_law
     shape = Shape(num_warmup, num_samples, num_chains)
-    _check_settings(world, policy_prior, law, candidates, weights, simplicity, shape, num_steps, seed)
+    check_settings(world, policy_prior, law, candidates, weights, simplicity, shape, num_steps, seed)
     if method not in _METHODS or guide not in GUIDES:
-        raise InputError(
-            f"method is {method!r}, guide {guide!r}; choose of {', '.join(_METHODS)} and {', '.join(GUIDES)}"
-        )
+        choices = f"{', '.join(_METHODS)} and {', '.join(GUIDES)}"
+        raise InputError(f"method is {method!r} and guide is {guide!r}; choose among {choices}")
     function = load_program(program, reading)
     wanted = asked_for(function, reading)
     if not isinstance(behaviour, Behaviour):
@@ -112,6 +110,8 @@ def fit(
         )
     if "intelligence_law" in wanted and not policy_prior.atomic:
         law.log_mean()  # an improper law is refused before the work begins
+    if temperature is None:
+        from .models.boltzmann import DEFAULT_TEMPERATURE as temperature
     seconds: dict[str, float] = {}
     inputs = Inputs(
         behaviour,
@@ -122,8 +122,8 @@ def fit(
         policy_prior,
         law,
         float(simplicity),
-        _positive("temperature", _DEFAULT_TEMPERATURE if temperature is None else temperature),
-        _positive("noise", _DEFAULT_NOISE if noise is None else noise, zero=True),
+        positive("temperature", temperature),
+        positive("noise", _DEFAULT_NOISE if noise is None else noise, zero=True),
         operators,
         num_particles,
         tail_bits,
@@ -265,44 +265,6 @@ def _summed_draws(key, function, inputs, draws):
         "utility_log_prob": np.asarray(log_prob).reshape(*size, -1),
         "intelligence": np.asarray(bits).reshape(*size, -1),
     }
-
-
-def _positive(name, value, zero=False):
-    """`value`, a number above 0 or a distribution over such numbers."""
-    if isinstance(value, dist.Distribution):
-        support = value.support
-        positive = support in (dist.constraints.positive, dist.constraints.unit_interval)
-        positive |= getattr(support, "lower_bound", -1.0) >= 0
-        if positive and not value.batch_shape and not value.event_shape:
-            return value
-        raise InputError(f"{name} has a prior over other than positive numbers; take one such as LogNormal(0, 1)")
-    if isinstance(value, float | int) and (value > 0 or (zero and value == 0)) and np.isfinite(value):
-        return float(value)
-    raise InputError(f"{name} is {value!r}; give a number above 0, or a NumPyro distribution to infer it")
-
-
-def _check_settings(world, policy_prior, law, candidates, weights, simplicity, shape, num_steps, seed):
-    check_world(world)
-    check_prior(policy_prior)
-    check_law(law)
-    if candidates is not None and not (isinstance(candidates, Candidates) and len(candidates)):
-        raise InputError(
-            f"candidates is {candidates!r:.60}; give what Grammar(world).enumerate() or candidate_set(...) return"
-        )
-    if weights is not None and not isinstance(weights, FeatureWeights):
-        raise InputError(f"weights is {weights!r:.60}; give FeatureWeights(world)")
-    if not (np.isfinite(simplicity) and simplicity >= 0):
-        raise InputError(f"simplicity is {simplicity}; it must be a weight >= 0")
-    for (name, value), least in zip(shape._asdict().items(), (1, 4, 1), strict=True):
-        check_whole(name, value, least)
-    check_whole("num_steps", num_steps, 1)
-    check_seed(seed)
-
-
-def check_seed(seed) -> None:
-    """Raise InputError unless `seed` is a whole number from 0 to 2^32 - 1."""
-    if not hasattr(seed, "__index__") or not 0 <= seed < 2**32:
-        raise InputError(f"seed is {seed}; it must be a whole number from 0 to 2^32 - 1")
 
 
 def _check_sites(samples, wanted, inputs, program):

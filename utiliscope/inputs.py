@@ -165,8 +165,8 @@ class Inputs:
 
     @cached_property
     def _by_subject(self) -> list[Behaviour]:
-        column = self.behaviour.table[self.operators]
-        parts = [self.behaviour.table[(column == label).to_numpy()] for label in self.subjects]
+        labels, column = self.subjects, self.behaviour.table[self.operators]
+        parts = [self.behaviour.table[(column == label).to_numpy()] for label in labels]
         return [dataclasses.replace(self.behaviour, table=part.reset_index(drop=True)) for part in parts]
 
     @cached_property

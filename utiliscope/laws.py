@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 from jax import Array
-from jax.scipy.special import logsumexp
+from jax.scipy.special import log_ndtr, logsumexp
 from numpyro import distributions as dist
 
 from .cache import described
@@ -21,10 +21,11 @@ LN2 = math.log(2.0)
 # A population of N random policies cannot tell g below about 1 / N from 0, where a density may vanish.
 _LEAST_BITS = 1e-4
 _BITS_TOLERANCE = 1e-9  # of bits that are the same
-# Where means over noise are taken: middles of cells of the Exponential(ln 2) law of g, and of its noise.
-_NOISE_NODES, _CELL, _MOST_BITS = 16, 0.1, 400.0
-_GRID = np.arange(_CELL / 2, _MOST_BITS, _CELL)
-_GRID_LOG_MASS = -LN2 * (_GRID - _CELL / 2) + math.log(-math.expm1(-LN2 * _CELL))
+# Where means over noise are taken: for finitely many policies; else at readings above 0, bits, and below it, in
+# standard deviations of the noise.
+_NOISE_NODES, _CELL = 32, 0.1
+_GRID = np.arange(_CELL / 2, 400.0, _CELL)
+_BELOW = np.arange(0.025, 9, 0.05)
 
 
 @runtime_checkable
@@ -175,15 +176,30 @@ def log_noisy_weight(law: IntelligenceLaw, tails, bits, sigma, error):
     """
     if isinstance(law, RandomMixture):
         return law._mixed(log_noisy_weight(law.law, tails, bits, sigma, error))
-    if not tails.atomic and hasattr(law, "log_noisy_mean"):
+    if tails.atomic:
+        nodes, shares = np.polynomial.hermite_e.hermegauss(_NOISE_NODES)
+        _, heights, log_mass = tails.cells(None, None)
+        each = law.log_weight(heights[..., None] + sigma * nodes) + np.log(shares / shares.sum())
+        log_mean = logsumexp(log_mass + logsumexp(each, axis=-1), axis=-1)
+    elif hasattr(law, "log_noisy_mean"):
         log_mean = law.log_noisy_mean(sigma)
     else:
-        nodes, shares = np.polynomial.hermite_e.hermegauss(_NOISE_NODES)
-        heights, log_mass = (_GRID, _GRID_LOG_MASS) if not tails.atomic else tails.cells(None, None)[1:]
-        each = law.log_weight(heights[..., None] + sigma * nodes)
-        log_mean = logsumexp(log_mass[..., None] + each + np.log(shares / shares.sum()), axis=(-2, -1))
+        log_mean = _log_noisy_mean(law, sigma)
     weight = law.log_weight(jnp.where(tails.constant(), 1.0, bits) + sigma * error) - log_mean
     return jnp.where(tails.constant(), 0.0, weight)
+
+
+def _log_noisy_mean(law, sigma):
+    r"""ln E[h(r)] of readings r = g + n: an exponentially modified normal density,
+
+    .. math:: p(r) = \ln 2 \, e^{(\sigma \ln 2)^2 / 2 - r \ln 2} \, \Phi(r / \sigma - \sigma \ln 2)
+    """
+    sigma = jnp.maximum(sigma, 1e-6)
+    below, width = -sigma * _BELOW, sigma * (_BELOW[1] - _BELOW[0])
+    readings = jnp.concatenate([below, _GRID])
+    log_cell = jnp.concatenate([jnp.broadcast_to(jnp.log(width), below.shape), jnp.full(_GRID.shape, math.log(_CELL))])
+    log_density = math.log(LN2) + (LN2 * sigma) ** 2 / 2 - LN2 * readings + log_ndtr(readings / sigma - LN2 * sigma)
+    return logsumexp(law.log_weight(readings) + log_density + log_cell)
 
 
 def log_normaliser(law: IntelligenceLaw, tails):

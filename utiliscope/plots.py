@@ -108,13 +108,15 @@ def plot_tradeoff(posterior: xr.DataTree, label: int = 6) -> Figure:
 def plot_diagnostics(posterior: xr.DataTree) -> Figure:
     """The sampler's health: log density by chain, energies, R-hat and effective sample size of every number.
 
-    The achieved reading has no sampler, and gets a sentence instead.
+    What was summed has no sampler, and gets a sentence instead; a variational guide shows its importance ratios.
     """
     if "sample_stats" not in posterior.children:
         figure = Figure(figsize=(7.2, 0.9), layout="constrained")
         figure.text(0.02, 0.5, "No sampler ran: the posterior was summed exactly.", va="center", color=INK, fontsize=11)
         return figure
     stats = posterior["sample_stats"].dataset
+    if "log_ratio" in stats:
+        return _plot_ratios(stats["log_ratio"].values, posterior["posterior"].attrs)
     figure = Figure(figsize=(8.4, 5.2), layout="constrained")
     (trace, energy), (rhat_axes, ess_axes) = figure.subplots(2, 2)
 
@@ -144,6 +146,21 @@ def plot_diagnostics(posterior: xr.DataTree) -> Figure:
     _numbers(ess_axes, ess[np.isfinite(ess)], float(LEAST_ESS), "effective sample size", "below")
     for axes in (trace, energy, rhat_axes, ess_axes):
         _plain(axes)
+    return figure
+
+
+def _plot_ratios(log_ratio, attributes) -> Figure:
+    """How uneven the importance ratios of a guide's draws are: all but equal if the guide is the posterior."""
+    figure = Figure(figsize=(7.2, 2.6), layout="constrained")
+    axes = figure.subplots()
+    for chain, values in enumerate(log_ratio):
+        share = np.sort(np.exp(values - values.max()))[::-1]
+        share = np.cumsum(share) / share.sum()
+        axes.plot(np.arange(1, len(share) + 1) / len(share), share, color=CHAINS[chain % len(CHAINS)], linewidth=1.2)
+    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.0, zorder=1)
+    axes.set(xlabel="share of draws, the heaviest first", ylabel="share of weight", xlim=(0, 1), ylim=(0, 1.02))
+    axes.set_title(f"Pareto k {float(attributes['pareto_k']):.2f}, the worst guide's", fontsize=10, loc="left")
+    _plain(axes)
     return figure
 
 

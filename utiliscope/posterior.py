@@ -12,6 +12,7 @@ from numpyro import handlers
 from .diagnostics import diagnose, warn_of
 from .errors import InputError
 from .laws import sampled_law
+from .separation import start_separation
 from .world.transition import moves
 
 
@@ -45,6 +46,8 @@ def assemble(key, *, inputs, world, samples, stats, found, prior, predicted, att
                 "probability_tail_error": _weight_error(tails, samples, law),
                 "beyond_tail": _share_beyond(tails, samples["intelligence"]),
             }
+        if "policy" not in samples and (apart := _separation(inputs, samples)) is not None:
+            constant["start_separation"] = apart
     if "weights" in samples:
         coords["weight"] = list(inputs.weights.names)
     if any(name.startswith("subject_") for name in samples):
@@ -70,12 +73,23 @@ def assemble(key, *, inputs, world, samples, stats, found, prior, predicted, att
         if told and told["replicated"] is not None:
             groups[f"{name}_predictive"] = {"action_taken": told["replicated"]}
     tree = az.from_dict(groups, coords=coords, dims=_dims(samples))
-    diagnostics = diagnose(tree) if stats else {}
+    diagnostics = diagnose(tree) if "diverging" in stats else {}
     diagnostics |= {name: value for name, value in found.items() if name not in diagnostics}
     tree["posterior"].attrs.update(attributes | diagnostics)
     tree["constant_data"].attrs.update(discount=float(world.discount), horizon=world.horizon or 0)
     warn_of(diagnostics, stacklevel=3)
     return tree
+
+
+def _separation(inputs, samples):
+    """`[S]` where episodes would have to start to tell the two likeliest utilities apart; None if not known."""
+    order = np.argsort(-np.exp(samples["utility_log_prob"]).mean((0, 1)))[:2]
+    if len(order) < 2:
+        return None
+    try:
+        return start_separation(inputs.world, inputs.candidates.payoffs[order])
+    except InputError:  # too much to remember to plan for
+        return None
 
 
 def drawn_utilities(key, samples) -> np.ndarray:
@@ -112,6 +126,7 @@ _DIMS = {
     "probability_tail_error": ["utility"],
     "beyond_tail": ["utility"],
     "initial": ["state"],
+    "start_separation": ["state"],
     "features": ["feature", "state"],
     "xy": ["state", "axis"],
     "moves": ["move", "end"],
@@ -160,27 +175,37 @@ def _share_beyond(tails, bits):
     return np.where(open_end, (bits >= end).mean((0, 1)), 0.0)
 
 
+_OF_TAILS = "intelligence_std_error", "probability_tail_error", "beyond_tail"
+
+
 def utility_table(posterior: xr.DataTree) -> pd.DataFrame:
     """Utilities by posterior probability.
 
     Columns: utility; probability; code_length (bits); intelligence (bits, its posterior mean); std_error (bits, of
     that mean: Monte Carlo error of the value tail and of the draws); intelligence_sd (bits, over draws);
     probability_error (Monte Carlo, of the value tails and of the draws); is_lower_bound (some draws lie beyond the end
-    of the value tail).
+    of the value tail). Where programs do not speak of intelligence its columns are NaN. Raises InputError for a
+    posterior over weights.
     """
     draws, constant = posterior["posterior"].dataset, posterior["constant_data"].dataset
+    if "utility_log_prob" not in draws:
+        raise InputError("this posterior has weights of features instead of utilities: see weight_table(posterior)")
     probability = np.exp(draws["utility_log_prob"].values)
-    bits = draws["intelligence"].values
+    # Boltzmann-rational agents have no intelligence to speak of.
+    told = "intelligence" in draws
+    bits = draws["intelligence"].values if told else np.full(probability.shape, np.nan)
+    nothing = np.zeros(probability.shape[-1])
+    of = {name: constant[name].values if told else nothing for name in _OF_TAILS}
     table = pd.DataFrame(
         {
             "utility": draws["utility"].values.astype(str),
             "probability": probability.mean((0, 1)),
             "code_length": constant["code_length"].values,
             "intelligence": bits.mean((0, 1)),
-            "std_error": np.hypot(constant["intelligence_std_error"].values, _mean_error(bits)),
+            "std_error": np.hypot(of["intelligence_std_error"], _mean_error(bits)) if told else np.nan,
             "intelligence_sd": bits.std((0, 1)),
-            "probability_error": np.hypot(_mean_error(probability), constant["probability_tail_error"].values),
-            "is_lower_bound": constant["beyond_tail"].values > 0,
+            "probability_error": np.hypot(_mean_error(probability), of["probability_tail_error"]),
+            "is_lower_bound": of["beyond_tail"] > 0,
         }
     )
     return table.sort_values(["probability", "code_length"], ascending=[False, True], ignore_index=True)

@@ -15,8 +15,9 @@ def decision_draws(key, program, given, sites, samples, inputs) -> dict:
     """`log_likelihood` and `replicated` of the recorded decisions, at draws `[chains, draws]`; empty if not told.
 
     A program tells of decisions by its site `policy` `[S, A]` or `subject_policy` `[N, S, A]`, or by what it returns:
-    log probabilities of actions at the recorded decisions, `[N, A]`, or `[U, N, A]` given each utility; then the
-    utility of a draw is `utility_index`. given: its inputs. sites: draws of its continuous sites.
+    log probabilities of actions at the recorded decisions, `[N, A]`, or `[U, N, A]` given each utility (in states,
+    `[S, A]` or `[U, S, A]`, if it asks for `counts`); then the utility of a draw is `utility_index`. given: its inputs.
+    sites: draws of its continuous sites.
 
     log_likelihood: `[chains, draws, N]` nats (`action_taken`), or sums over episodes (`episode_actions`). replicated:
     `[chains, draws, N]` actions drawn anew, None if there are too many.
@@ -30,14 +31,15 @@ def decision_draws(key, program, given, sites, samples, inputs) -> dict:
     if "subject_policy" in samples:
         who = inputs.subject_of_decision
         draws, at = {"policy": samples["subject_policy"]}, lambda draw, u: jnp.log(draw["policy"])[who, states]
-    elif "policy" in samples:
-        draws, at = {"policy": samples["policy"]}, lambda draw, u: jnp.log(draw["policy"])[states]
     elif program is not None and _returned(program, given, jax.tree.map(lambda x: x[0, 0], sites)) is not None:
         draws = sites
 
         def at(draw, u):
             told = _returned(program, given, draw)
-            return told[u] if told.ndim == 3 else told
+            told = told[u] if told.ndim == 3 else told
+            return told[states] if "counts" in given else told
+    elif "policy" in samples:
+        draws, at = {"policy": samples["policy"]}, lambda draw, u: jnp.log(draw["policy"])[states]
     else:
         return {}
 

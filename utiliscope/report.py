@@ -2,7 +2,6 @@
 
 import base64
 import io
-import math
 import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,11 +12,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from PIL import Image
 
-from .diagnostics import advice, problems
-from .errors import listed
+from .answers import answer, diagnosis, probability_text, weight_answer, with_error
 from .outputs import written_whole
 from .plots import plot_diagnostics, plot_recording, plot_tradeoff, plot_utilities
 from .posterior import utility_table
+from .weight_plot import plot_weights
+from .weight_summary import weight_table
 
 _MOST_ROWS = 20
 _DPI = 150
@@ -38,17 +38,12 @@ def report_html(posterior: xr.DataTree) -> str:
         loader=PackageLoader("utiliscope"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["powers"] = lambda text: Markup(re.sub(r"2\^([\d.]*\d)", r"2<sup>\1</sup>", str(escape(text))))
-    table = utility_table(posterior)
-    sentences, spread_out = answer(posterior)
+    over_weights = "weights" in posterior["posterior"].dataset
+    sentences, spread_out = (weight_answer if over_weights else answer)(posterior)
     verdict, converged = diagnosis(posterior)
     sampled = "sample_stats" in posterior.children
     figures = [
-        _figure(plot_utilities(posterior), "Posterior probability with Monte Carlo error, beside code length."),
-        _figure(
-            plot_tradeoff(posterior),
-            "Code length against intelligence. A utility is well supported if the behaviour is more intelligent for it "
-            "(up) than its length costs (right).",
-        ),
+        *(_weight_figures if over_weights else _utility_figures)(posterior),
         _figure(
             plot_recording(posterior),
             "Where the recording went: states coloured by visits, arrows by how often their move was made.",
@@ -68,77 +63,41 @@ def report_html(posterior: xr.DataTree) -> str:
             tone="good" if converged else "bad",
         ),
     ]
-    rest = table.iloc[_MOST_ROWS:]
+    heading, columns, rows, rest = (_weight_rows if over_weights else _utility_rows)(posterior)
     return environment.get_template("report.html").render(
         title="What is this behaviour trying to achieve?",
         recording=_recording(posterior),
         answer=sentences,
         open=spread_out or not converged,
-        rows=[_row(row) for row in table.head(_MOST_ROWS).itertuples()],
-        rest=dict(number=len(rest), probability=_probability(rest["probability"].sum(), 0.0)) if len(rest) else None,
+        heading=heading,
+        columns=columns,
+        rows=rows,
+        rest=rest,
         figures=figures,
         settings=_settings(posterior),
         versions=dict(_versions()),
     )
 
 
-def answer(posterior: xr.DataTree) -> tuple[list[str], bool]:
-    """The finding in plain sentences, and whether it is to be taken with care: open between utilities, or no goal."""
-    table = utility_table(posterior)
-    best, chance = table.iloc[0], float(table["probability"].iloc[0])
-    probability = _probability(chance, best["probability_error"])
-    careful = False
-    if best["utility"] == "0":
-        careful = True
-        sentences = [
-            f"Most probable: no goal (the constant utility 0), probability {probability}. The recorded behaviour does "
-            "not stand out from that of random policies for any of the candidate utilities."
-        ]
-    else:
-        exponent = f"2^{best['intelligence']:.1f}" if np.isfinite(best["intelligence"]) else ""
-        if not exponent:
-            rarity = "no random policy does as well"
-        elif best["is_lower_bound"]:
-            rarity = f"a random policy does as well at most about once in {exponent}, where the value tail ends"
-        else:
-            rarity = f"a random policy does as well once in {exponent}"
-        at = "at least" if best["is_lower_bound"] else "at"
-        sentences = [
-            f"Most probable: {best['utility']}, probability {probability}, {at} "
-            f"{_with_error(best['intelligence'], best['std_error'])} bits of intelligence: {rarity}."
-        ]
-    if chance < 0.9 and len(table) > 1:
-        cumulative = table["probability"].cumsum().to_numpy()
-        number = min(int(np.searchsorted(cumulative, 0.9)) + 1, len(table))
-        others = listed([f"{name} ({p:.2f})" for name, p in table[["utility", "probability"]].to_numpy()[1:number]], 3)
-        if chance < 0.5:
-            careful = True
-            sentences.append(
-                f"The posterior is spread: it takes {number} utilities to hold 90 % of it. Next: {others}. "
-                "More behaviour, from other starts, may tell them apart."
+def _utility_figures(posterior):
+    figures = [_figure(plot_utilities(posterior), "Posterior probability with Monte Carlo error, beside code length.")]
+    if "intelligence" in posterior["posterior"].dataset:
+        figures.append(
+            _figure(
+                plot_tradeoff(posterior),
+                "Code length against intelligence. A utility is well supported if the behaviour is more intelligent "
+                "for it (up) than its length costs (right).",
             )
-        else:
-            sentences.append(f"Also possible: {others}; together the first {number} hold 90 %.")
-    verdict, converged = diagnosis(posterior)
-    if not converged:
-        sentences.append(f"Not to be relied on yet. {verdict}")
-    return sentences, careful
+        )
+    return figures
 
 
-def diagnosis(posterior: xr.DataTree) -> tuple[str, bool]:
-    """Whether the sampler converged, in words and as a flag."""
-    attributes = posterior["posterior"].attrs
-    if "sample_stats" not in posterior.children:
-        return "No sampler ran: the posterior was summed exactly.", True
-    if "min_ess" not in attributes:
-        return "Too few draws to tell whether the sampler converged; run longer.", False
-    rhat, ess = float(attributes["max_rhat"]), float(attributes["min_ess"])
-    chains = posterior["posterior"].sizes["chain"]
-    if found := problems(attributes):
-        return f"Not converged: {'; '.join(found)}; {advice(attributes)}.", False
-    least = f", effective sample size at least {ess:.0f}" if math.isfinite(ess) else ""
-    between = f"R-hat at most {rhat:.3f}" if chains > 1 else "one chain, so R-hat is not known"
-    return f"Converged: {between}{least}, no divergences.", True
+def _weight_figures(posterior):
+    caption = (
+        "Weights of features over the largest one of each draw: posterior mean, and the middle 90 % of draws. What is "
+        "right of 0 is wanted, what is left of it avoided."
+    )
+    return [_figure(plot_weights(posterior), caption)]
 
 
 def _recording(posterior) -> str:
@@ -147,32 +106,48 @@ def _recording(posterior) -> str:
     episodes = len(np.unique(observed["episode"].values))
     visited = len(np.unique(observed["state_visited"].values))
     counted = f"{decisions:,} decisions in {episodes:,} episode{'s' if episodes != 1 else ''}"
-    states, utilities = constant.sizes["state"], constant.sizes["utility"]
-    return f"{counted}; {visited} of {states} states visited; {utilities} utilities compared"
+    states, draws = constant.sizes["state"], posterior["posterior"].sizes
+    compared = f"{draws['utility']} utilities compared" if "utility" in draws else f"{draws['weight']} features weighed"
+    return f"{counted}; {visited} of {states} states visited; {compared}"
 
 
-def _row(row) -> dict:
-    bits = _with_error(row.intelligence, row.std_error)
-    return dict(
-        utility=row.utility,
-        probability=_probability(row.probability, row.probability_error),
-        code_length=f"{row.code_length:.2f}",
-        intelligence=f"≥ {bits}" if row.is_lower_bound else bits,
-        spread=f"{row.intelligence_sd:.1f}" if np.isfinite(row.intelligence_sd) else "",
-    )
+def _utility_rows(posterior):
+    """Heading, columns, rows and the row of the rest of the table of utilities."""
+    table = utility_table(posterior)
+    columns = ["utility", "posterior probability", "code length (bits)"]
+    told = "intelligence" in posterior["posterior"].dataset
+    if told:
+        columns += ["intelligence (bits)", "spread over draws (bits)"]
+    rows = []
+    for row in table.head(_MOST_ROWS).itertuples():
+        cells = [row.utility, probability_text(row.probability, row.probability_error), f"{row.code_length:.2f}"]
+        if told:
+            bits = with_error(row.intelligence, row.std_error)
+            cells.append(f"≥ {bits}" if row.is_lower_bound else bits)
+            cells.append(f"{row.intelligence_sd:.1f}" if np.isfinite(row.intelligence_sd) else "")
+        rows.append(cells)
+    rest = table.iloc[_MOST_ROWS:]
+    last = [f"{len(rest)} others together", probability_text(rest["probability"].sum(), 0.0)]
+    return "Utilities", columns, rows, [*last, *[""] * (len(columns) - 2)] if len(rest) else None
 
 
-def _probability(chance: float, error: float) -> str:
-    if chance < 5e-4:
-        return f"{chance:.4f}" if chance >= 5e-5 else "< 0.0001"
-    decimals = 2 if error >= 0.005 or error == 0 else 3
-    return f"{chance:.{decimals}f} ± {error:.{decimals}f}" if error > 0 else f"{chance:.3f}"
-
-
-def _with_error(value: float, error: float) -> str:
-    if not np.isfinite(value):
-        return "∞"
-    return f"{value:.1f} ± {error:.1f}" if np.isfinite(error) else f"{value:.1f}"
+def _weight_rows(posterior):
+    """The same of weights."""
+    columns = ["feature", "weight", "spread over draws", "above 0 with probability", "largest with probability"]
+    table = weight_table(posterior)
+    shown = table.reindex(table["weight"].abs().sort_values(ascending=False).index)
+    rows = [
+        [
+            row.feature,
+            f"{row.weight:.3f} ± {row.std_error:.3f}",
+            f"{row.weight_sd:.3f}",
+            f"{row.positive:.3f}",
+            f"{row.largest:.3f}",
+        ]
+        for row in shown.head(_MOST_ROWS).itertuples()
+    ]
+    number = len(table) - len(rows)
+    return "Weights", columns, rows, [f"{number} others with smaller weights", "", "", "", ""] if number else None
 
 
 def _settings(posterior) -> list[tuple[str, str]]:

@@ -120,6 +120,39 @@ def _on_interrupt(handler):
         return None
 
 
+def print_findings(findings) -> None:
+    """What `check_posterior` found, a line each."""
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=None, show_header=False, pad_edge=False)
+    shown.add_column(no_wrap=True)
+    shown.add_column(no_wrap=True)
+    shown.add_column(overflow="fold")
+    for what, says, good in findings:
+        shown.add_row({True: "ok", False: "!!", None: ""}[good], what, says)
+    Console(highlight=False, markup=False).print(shown)
+
+
+def print_weights(table, most: int = 10) -> None:
+    """The `most` features of a weight table that matter most."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
+    shown.add_column("feature", overflow="fold")
+    for name in ("weight", "above 0", "largest"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for row in table.reindex(table["weight"].abs().sort_values(ascending=False).index).head(most).itertuples():
+        weight = f"{row.weight:.3f} ± {row.std_error:.3f}"
+        shown.add_row(row.feature, weight, f"{row.positive:.3f}", f"{row.largest:.3f}")
+    console = Console(highlight=False, markup=False)
+    console.print(shown)
+    if len(table) > most:
+        console.print(f"and {len(table) - most} others with smaller weights")
+
+
 def print_table(table, most: int = 10) -> None:
     """The likeliest `most` utilities of a utility table."""
     from rich.box import SIMPLE_HEAD
@@ -132,11 +165,14 @@ def print_table(table, most: int = 10) -> None:
         shown.add_column(name, justify="right", no_wrap=True)
     for row in table.head(most).itertuples():
         least = "≥ " if row.is_lower_bound else ""
+        bits = (
+            f"{least}{row.intelligence:.1f} ± {row.std_error:.1f} bits" if row.intelligence == row.intelligence else "-"
+        )
         shown.add_row(
             row.utility,
             f"{row.probability:.3f} ± {row.probability_error:.3f}",
             f"{row.code_length:.1f} bits",
-            f"{least}{row.intelligence:.1f} ± {row.std_error:.1f} bits",
+            bits,
         )
     console = Console(highlight=False, markup=False)
     console.print(shown)

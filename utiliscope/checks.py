@@ -1,0 +1,145 @@
+"""Whether to believe a posterior, and what would tell more: one screen."""
+
+import warnings
+from typing import NamedTuple
+
+import arviz as az
+import numpy as np
+import xarray as xr
+
+from .diagnostics import MOST_PARETO_K, advice, problems
+from .posterior import utility_table
+from .separation import information
+from .weight_summary import weight_table
+
+# Bits of evidence against "no more intelligent than random": once in twenty random policies.
+_LEAST_EVIDENCE = float(np.log2(20))
+_CLEAR = 0.9
+
+
+class Finding(NamedTuple):
+    """One line of the screen. good: whether it speaks for the posterior; None: it only tells."""
+
+    what: str
+    says: str
+    good: bool | None
+
+
+def check_posterior(posterior: xr.DataTree) -> list[Finding]:
+    """Did the sampler converge, do its importance ratios hold, is the utility identified, is there any intelligence to
+    speak of, and what should be recorded next.
+
+    The evidence of intelligence is max_U g(U) - K(U) in bits: a random policy has as much with a chance of at most
+    2^-evidence, by Kraft's inequality over all candidates together.
+    """
+    found = [_converged(posterior), *_predicts(posterior)]
+    if "utility_log_prob" in posterior["posterior"].dataset:
+        found += [_identified(posterior), *_intelligent(posterior), *_next_recording(posterior)]
+    if "weights" in posterior["posterior"].dataset:
+        found += [_weights(posterior)]
+    return found
+
+
+def _converged(posterior):
+    attributes = posterior["posterior"].attrs
+    if "sample_stats" not in posterior.children:
+        return Finding("converged", "yes: summed exactly, no sampler ran", True)
+    if "min_ess" not in attributes and "pareto_k" not in attributes:
+        return Finding("converged", "not known: too few draws to tell; run longer", False)
+    wrong = problems(attributes)
+    numbers = []
+    for name, label, form in (
+        ("max_rhat", "R-hat at most", ".3f"),
+        ("min_ess", "effective draws at least", ".0f"),
+        ("num_divergences", "divergences", "d"),
+        ("pareto_k", "Pareto k of the draws", ".2f"),
+    ):
+        if name in attributes and np.isfinite(float(attributes[name])):
+            value = attributes[name]
+            numbers.append(f"{label} {format(int(value) if form == 'd' else float(value), form)}")
+    if wrong:
+        return Finding("converged", f"no: {'; '.join(wrong)}; {advice(attributes)}", False)
+    return Finding("converged", f"yes: {', '.join(numbers)}", True)
+
+
+def _predicts(posterior):
+    """Leave-one-out log score of single decisions, and its Pareto k."""
+    if "log_likelihood" not in posterior.children or "action_taken" not in posterior["log_likelihood"].dataset:
+        return []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loo = az.loo(posterior, var_name="action_taken", pointwise=True)
+    k = np.asarray(loo.pareto_k).ravel()
+    bad, number = int((k > MOST_PARETO_K).sum()), len(k)
+    score = f"{float(loo.elpd) / number / np.log(2):.3f} bits a decision, left out one at a time"
+    if bad:
+        says = f"{score}; not to be relied on: Pareto k above {MOST_PARETO_K} for {bad} of {number} decisions"
+        return [Finding("predicts", says, False)]
+    return [Finding("predicts", f"{score} (Pareto k at most {k.max():.2f})", True)]
+
+
+def _identified(posterior):
+    table = utility_table(posterior)
+    chances = table["probability"].to_numpy()
+    entropy = abs(float((chances[chances > 0] * np.log2(chances[chances > 0])).sum()))
+    number = int(np.searchsorted(np.cumsum(chances), _CLEAR)) + 1
+    best = f"{table['utility'][0]} has {chances[0]:.3f}; entropy {entropy:.2f} of {np.log2(len(chances)):.2f} bits"
+    if chances[0] >= _CLEAR:
+        return Finding("identified", f"yes: {best}", True)
+    return Finding("identified", f"no: {best}; {min(number, len(chances))} utilities hold {_CLEAR:.0%}", False)
+
+
+def _intelligent(posterior):
+    table = utility_table(posterior)
+    if not np.isfinite(table["intelligence"]).any():
+        return []
+    bits = table["intelligence"].where(np.isfinite(table["intelligence"]), np.inf)
+    evidence = (bits - table["code_length"]).to_numpy()
+    best = int(evidence.argmax())
+    name = table["utility"][best]
+    figures = f"{table['intelligence'][best]:.1f} bits for {name}, {table['code_length'][best]:.1f} long"
+    if evidence[best] < _LEAST_EVIDENCE:
+        return [
+            Finding(
+                "intelligent",
+                f"no more than random, for every candidate: at best {figures}. A random policy would do as well for "
+                f"some candidate with a chance of up to {min(1.0, 2.0 ** -evidence[best]):.2f}: do not read a goal "
+                "into it",
+                False,
+            )
+        ]
+    return [Finding("intelligent", f"yes: {figures}; evidence {evidence[best]:.1f} bits", True)]
+
+
+def _next_recording(posterior):
+    """Where one more decision, or an episode that starts there, would tell the two likeliest utilities apart."""
+    draws, constant = posterior["posterior"].dataset, posterior["constant_data"].dataset
+    table = utility_table(posterior)
+    if len(table) < 2:
+        return []
+    names = [str(name) for name in table["utility"][:2]]
+    between = f"{names[0]} from {names[1]}"
+    if "policy" in draws:
+        place = {str(name): i for i, name in enumerate(draws["utility"].values)}
+        bits = information(draws["policy"].values, draws["utility_log_prob"].values, *(place[name] for name in names))
+        where = [str(draws["state"].values[s]) for s in np.argsort(-bits)[:3]]
+        if bits.max() < 1e-4:
+            return [Finding("next recording", f"no single decision would tell {between}", None)]
+        shown = ", ".join(f"{name} ({bits[s]:.3f})" for name, s in zip(where, np.argsort(-bits)[:3], strict=False))
+        return [Finding("next recording", f"to tell {between}, decisions in states {shown} bits each", None)]
+    if "start_separation" in constant:
+        apart = constant["start_separation"].values
+        if apart.max() < 1e-3:
+            says = f"from every start, what is best for one of {names[0]} and {names[1]} is as good for the other"
+            return [Finding("next recording", says, None)]
+        best = np.argsort(-apart)[:3]
+        shown = ", ".join(f"{constant['state'].values[s]} ({apart[s]:.2g})" for s in best if apart[s] > 0)
+        return [Finding("next recording", f"to tell {between}, episodes that start in {shown}", None)]
+    return []
+
+
+def _weights(posterior):
+    table = weight_table(posterior).sort_values("largest", ascending=False)
+    first = table.iloc[0]
+    says = f"{first['feature']} has the largest weight with probability {first['largest']:.2f}"
+    return Finding("identified", says, bool(first["largest"] >= _CLEAR))

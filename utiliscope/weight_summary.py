@@ -1,0 +1,36 @@
+"""What a posterior over continuous weights of features says of each feature."""
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from .errors import InputError
+
+
+def weight_table(posterior: xr.DataTree) -> pd.DataFrame:
+    """Features by weight.
+
+    Columns: feature; weight (posterior mean of the weight over the largest one of its draw, for the scale of a utility
+    is arbitrary: from -1 to 1); std_error (of that mean, Monte Carlo); weight_sd (over draws); positive (probability
+    that the weight is above 0); largest (probability that it is the largest in size). Raises InputError for a posterior
+    without the site `weights`.
+    """
+    draws = posterior["posterior"].dataset
+    if "weights" not in draws:
+        raise InputError("this posterior has no weights of features; its utilities are in utility_table(posterior)")
+    weights = draws["weights"].values
+    size = np.abs(weights)
+    shares = weights / np.maximum(size.max(-1, keepdims=True), np.finfo(float).tiny)
+    largest = size.argmax(-1)[..., None] == np.arange(weights.shape[-1])
+    table = pd.DataFrame(
+        {
+            "feature": draws["weight"].values.astype(str),
+            "weight": shares.mean((0, 1)),
+            "std_error": np.nan_to_num(np.atleast_1d(az.mcse(shares))),
+            "weight_sd": shares.std((0, 1)),
+            "positive": (weights > 0).mean((0, 1)),
+            "largest": largest.mean((0, 1)),
+        }
+    )
+    return table.sort_values("weight", ascending=False, ignore_index=True)
