@@ -52,7 +52,7 @@ def _of_uniform_odds(world):
 
 def values_without_jacobian(counts, world, weights, *, temperature):
     """`boltzmann_weights` that samples state values under the prior of weights, without |det(I - discount P)|."""
-    value = numpyro.sample("value", dist.ImproperUniform(dist.constraints.real_vector, (), (world.num_states,)))
+    value = numpyro.sample("value", dist.Normal(0.0, 100.0).expand((world.num_states,)).to_event(1))
     theta = numpyro.deterministic("weights", value - world.discount * (jnp.asarray(world.transition) @ value).max(1))
     numpyro.factor("prior", weights.distribution.log_prob(theta))
     temperature = numpyro.sample("temperature", temperature)
