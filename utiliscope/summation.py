@@ -15,7 +15,8 @@ _MOST_CELLS = 50_000_000
 
 def latent_sites(program, inputs) -> tuple[dict, dict]:
     """The latent sites of a program, continuous and discrete: names and NumPyro's record of each."""
-    with handlers.seed(rng_seed=0):
+    # Hidden from those who trace the caller: they would see its sites twice.
+    with handlers.block(), handlers.seed(rng_seed=0):
         trace = handlers.trace(program).get_trace(**inputs)
     sites = {name: site for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
     discrete = {name: site for name, site in sites.items() if site["fn"].support.is_discrete}
@@ -41,7 +42,8 @@ def over_cells(program, inputs, values=None):
 
     def joint(*chosen):
         given = {**(values or {}), **dict(zip(names, chosen, strict=True))}
-        log_joint, trace = log_density(program, (), inputs, given)
+        with handlers.block():
+            log_joint, trace = log_density(program, (), inputs, given)
         return log_joint, trace["operator"]["fn"].log_factor, trace["intelligence"]["value"]
 
     # Not compiled: one pass over few cells, and many recordings may follow one another.
