@@ -12,7 +12,6 @@ Reference: Fosgerau, Frejinger, Karlstrom (2013), A link based network route cho
 import time
 from typing import NamedTuple
 
-import arviz as az
 import numpy as np
 import pandas as pd
 from markdown_table import print_table
@@ -20,6 +19,8 @@ from scipy.optimize import minimize
 from scipy.sparse import csc_array, eye_array
 from scipy.sparse.linalg import splu
 from scipy.stats import multivariate_t
+
+from utiliscope.diagnostics import pareto_k
 
 FEATURES = ("100 m", "link", "left", "right", "u-turn", "primary", "tertiary", "secondary")
 # Of the data's README, fitted on 10,000 trips by maximum likelihood.
@@ -212,5 +213,4 @@ def posterior(network, trips, num_draws, seed=0):
     around = multivariate_t(mode, np.linalg.inv((curvature + curvature.T) / 2), df=8, seed=seed)
     draws = around.rvs(num_draws)
     log_weight = np.array([-cost(theta)[0] for theta in draws]) - around.logpdf(draws)
-    smoothed, k = az.psislw(log_weight)
-    return draws, np.asarray(smoothed), float(k)
+    return draws, log_weight - np.logaddexp.reduce(log_weight), pareto_k(log_weight)
