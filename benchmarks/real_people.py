@@ -2,12 +2,13 @@
 
 Each demonstration is an operator of its own; those of one condition ("do" or "show") share a law. All demonstrations
 start in one state, so that a law gives a table of log weights ln h(g) / Z(U), and a Boltzmann temperature one of log
-likelihoods: the same four ways of learning the parameter serve both, so that the comparison is even.
+likelihoods: the same five ways of learning the parameter serve both, so that the comparison is even.
 
 own: nothing is shared; each demonstration averages over the parameter's grid, its prior.
 pooled: the posterior of the parameter given all demonstrations of the condition, their rewards unknown.
 others: the same given only the other half of the people (two folds).
-taught: given the other half of the people with their true rewards, as for a law tuned where utilities are known.
+taught: given the other half of the people with their true rewards, as likelihood.
+tuned: the one parameter that gave the true rewards of the other half the best log score.
 
 Every reward is equally likely before. Where the mixture of rewards is inferred as well it could find that rewards are
 balanced by design; so it is a row of its own. Random action sequences of 60 steps, tails from `tilted_sequences.py`.
@@ -32,6 +33,10 @@ from utiliscope.laws import LN2, log_intelligence_weight, sampled_law
 from utiliscope.models.population import _mixture, _operators
 from utiliscope.sequences import comparison_world
 
+FAMILIES, WAYS = ("2^(beta g)", "random or 2^(beta g)", "bump"), ("own", "pooled", "others", "taught", "tuned")
+USUAL = "Boltzmann, own, T 0.03 to 10"
+# Mean log scores and shares of whole rewards, as design notes of an earlier prototype give them.
+EARLIER = {"whole, do": 0.47, "whole, show": 0.77, "ln P, do": -1.42, "ln P, show": -0.77}
 BETA = np.linspace(0.05, 4.0, 80)
 SHARE = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.4])
 MEAN, SHAPE = np.geomspace(2.0, 40.0, 25), np.geomspace(1.0, 64.0, 13)
@@ -52,23 +57,31 @@ def tell(folder, options):
     tables["Boltzmann"] = np.moveaxis(boltzmann_likelihoods(behaviour, world), -1, 0)
     found = {}
     for name, table in tables.items():
-        for way in ("own", "pooled", "others", "taught"):
+        for way in WAYS:
             found[f"{name}, {way}"] = learned(table, truth, condition, person, way)
     started = time.perf_counter()
     law = us.ExponentialLaw(dist.HalfNormal(2.0))
     mixed, told = by_fit(behaviour, world, candidates, tails, law, options.draws)
     found["2^(beta g), pooled by us.fit, mixture inferred"] = mixed
     print(f"us.fit: {time.perf_counter() - started:.0f} s; " + "; ".join(told) + "\n")
+    usual = tables["Boltzmann"][(TEMPERATURES > 0.03) & (TEMPERATURES < 11)]
+    found[USUAL] = learned(usual, truth, condition, person, "own")
     table = pd.DataFrame({name: scores(log_prob, truth, condition) for name, log_prob in found.items()}).T
     table.loc["human observers"] = observers(folder, first)
+    table.loc["an earlier study's Boltzmann, marginalised"] = EARLIER
     print(table.to_string(float_format=lambda x: f"{x:.3f}", na_rep="-"))
     print("\nwhole: the most probable reward is the true one; ln P: of the true reward (uniform: -2.079).")
-    verdict(table)
-    for name in ("2^(beta g)", "Boltzmann"):
-        values = BETA if name != "Boltzmann" else TEMPERATURES
-        peaks = [f"{kind} {values[tables[name][:, condition == kind].sum((1, 2)).size and _peak(tables[name], condition == kind)]:.2f}" for kind in ("do", "show")]
-        known = [f"{kind} {values[_peak(tables[name], condition == kind, truth)]:.2f}" for kind in ("do", "show")]
-        print(f"{name}: likeliest parameter, rewards unknown: {', '.join(peaks)}; rewards known: {', '.join(known)}")
+    for name, values in (("2^(beta g)", BETA), ("Boltzmann", TEMPERATURES)):
+        likeliest = [
+            f"{kind} {values[_log_evidence(tables[name], condition == kind, known).argmax()]:.2f}"
+            for known in (None, truth)
+            for kind in ("do", "show")
+        ]
+        print(
+            f"{name}: likeliest parameter, rewards unknown: {', '.join(likeliest[:2])}; "
+            f"known: {', '.join(likeliest[2:])}"
+        )
+    verdict(found, truth, condition)
     where(found, truth, condition, bits, behaviour)
 
 
@@ -104,7 +117,7 @@ def families(tails, bits):
     plain = np.array([weights(lambda g, beta=beta: beta * LN2 * g) for beta in BETA])
     mixed = np.logaddexp(np.log(SHARE)[:, None, None, None], np.log1p(-SHARE)[:, None, None, None] + plain)
     bumps = np.array([weights(bump(mean, shape)) for mean in MEAN for shape in SHAPE])
-    return {"2^(beta g)": plain, "random or 2^(beta g)": mixed.reshape(-1, *plain.shape[1:]), "bump": bumps}
+    return dict(zip(FAMILIES, (plain, mixed.reshape(-1, *plain.shape[1:]), bumps), strict=True))
 
 
 def learned(table, truth, condition, person, way):
@@ -115,22 +128,25 @@ def learned(table, truth, condition, person, way):
     for kind in np.unique(condition):
         for fold in (False, True):
             chosen = (condition == kind) & (half == fold)
-            source = {
-                "own": np.zeros(len(truth), bool),
-                "pooled": (condition == kind),
-            }.get(way, (condition == kind) & (half != fold))
-            if way == "taught":
-                log_parameter = table[:, source, truth[source]].sum(-1)
+            source = (condition == kind) & ((half != fold) | (way == "pooled"))
+            if way == "own":
+                log_parameter = np.zeros(len(table))
+            elif way == "tuned":
+                score = normalised(table[:, source])[:, np.arange(source.sum()), truth[source]].sum(-1)
+                log_parameter = np.where(np.arange(len(table)) == score.argmax(), 0.0, -np.inf)
             else:
-                log_parameter = log_mean(table[:, source], axis=-1).sum(-1)
-            log_parameter = normalised(log_parameter)
-            if way == "pooled":
-                # The demonstration itself is in the pool: its posterior, not its likelihood, is averaged.
-                posterior = normalised(table[:, chosen])
-            else:
-                posterior = table[:, chosen]
-            log_prob[chosen] = normalised(logsumexp(log_parameter[:, None, None] + posterior, axis=0))
+                log_parameter = _log_evidence(table, source, truth if way == "taught" else None)
+            # A demonstration that is in the pool itself has had its say: its posterior is averaged, not its likelihood.
+            each = normalised(table[:, chosen]) if way == "pooled" else table[:, chosen]
+            log_prob[chosen] = normalised(logsumexp(normalised(log_parameter)[:, None, None] + each, axis=0))
     return log_prob
+
+
+def _log_evidence(table, chosen, truth):
+    """`[G]` log probability of the chosen demonstrations under each parameter; truth: their rewards, or None."""
+    if truth is None:
+        return log_mean(table[:, chosen], axis=-1).sum(-1)
+    return table[:, chosen, truth[chosen]].sum(-1)
 
 
 def by_fit(behaviour, world, candidates, tails, law, num_draws):
@@ -149,14 +165,16 @@ def by_fit(behaviour, world, candidates, tails, law, num_draws):
             policy_prior=us.ActionSequences(HORIZON),
             intelligence_law=law,
             num_warmup=num_draws,
-            num_samples=num_draws,
+            num_samples=2 * num_draws,
             num_chains=1,
         )["posterior"]
         each = posterior["subject_log_prob"].values.reshape(-1, part.num_episodes, len(candidates))
         places = np.searchsorted(episodes, np.sort(part.table.episode.unique()))
         log_prob[places] = log_mean(each, axis=0)
         beta, spread = posterior["beta"].values, posterior["spread"].values
-        told.append(f"{kind}: beta {beta.mean():.2f} ± {beta.std():.2f}, spread {spread.mean():.2f}")
+        told.append(
+            f"{kind}: beta {beta.mean():.2f} ± {beta.std():.2f}, spread {spread.mean():.2f}, least ESS {posterior.attrs['min_ess']:.0f}"
+        )
     return log_prob, told
 
 
@@ -171,22 +189,19 @@ def demonstrations(tails):
     return program
 
 
-def _peak(table, chosen, truth=None):
-    if truth is None:
-        return int(log_mean(table[:, chosen], axis=-1).sum(-1).argmax())
-    return int(table[:, chosen, truth[chosen]].sum(-1).argmax())
-
-
-def verdict(table):
-    """Says who wins in log score, like against like."""
-    for way in ("own", "pooled", "others", "taught"):
-        ours = table.loc[[f"{name}, {way}" for name in ("2^(beta g)", "random or 2^(beta g)", "bump")]]
-        theirs = table.loc[f"Boltzmann, {way}"]
-        said = []
-        for kind in ("do", "show"):
-            gain = ours[f"ln P, {kind}"] - theirs[f"ln P, {kind}"]
-            said.append(f"{kind} {gain.iloc[0]:+.3f} (best family {gain.idxmax().split(',')[0]} {gain.max():+.3f})")
-        print(f"2^(beta g) against Boltzmann, {way}: {', '.join(said)}")
+def verdict(found, truth, condition):
+    """Says who wins in log score, demonstration by demonstration."""
+    log_true = {name: log_prob[np.arange(len(truth)), truth] for name, log_prob in found.items()}
+    print("\nln P(true) less that of Boltzmann, mean over demonstrations and its error:")
+    for family in FAMILIES:
+        for way in WAYS:
+            said = []
+            for other in (f"Boltzmann, {way}", USUAL):
+                gain = log_true[f"{family}, {way}"] - log_true[other]
+                for kind in ("do", "show"):
+                    some = gain[condition == kind]
+                    said.append(f"{kind} {some.mean():+.3f} ± {some.std(ddof=1) / np.sqrt(len(some)):.3f}")
+            print(f"  {family}, {way}: like against like {', '.join(said[:2])}; against {USUAL} {', '.join(said[2:])}")
 
 
 def where(found, truth, condition, bits, behaviour):
@@ -198,7 +213,7 @@ def where(found, truth, condition, bits, behaviour):
             chosen = (condition == kind) & (truth == k)
             row = {"condition": kind, "true reward": code, "moves": length[chosen].mean()}
             row |= {"bits of it": bits[chosen, k].mean(), "most bits": bits[chosen].max(-1).mean()}
-            for name in ("2^(beta g), taught", "Boltzmann, taught", "Boltzmann, own"):
+            for name in ("2^(beta g), tuned", "2^(beta g), taught", USUAL):
                 row[f"ln P, {name}"] = found[name][chosen, k].mean()
             rows.append(row)
     print("\n" + pd.DataFrame(rows).to_string(index=False, float_format=lambda x: f"{x:.2f}"))
