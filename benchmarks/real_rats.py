@@ -1,9 +1,9 @@
 """Rats in 25 layouts of a maze with one hidden goal: which place were they after, and where do they turn next?
 
-Each trial starts in a known place and, for the candidate goal c, achieves discount^T at its first arrival T at c. Random
-action sequences arrive within t moves with a chance that a walk with c made absorbing tells exactly: no sampling, and
+Each trial starts in a known place and, for the candidate goal c, achieves discount^T at its first arrival T at c.
+Random sequences of 100 moves arrive within t moves with a chance that a walk absorbed at c tells exactly: no sampling, and
 
-    g = -log2 P(random T <= T),  0 where c was not reached,      weight of a trial = h(g) / Z,  Z = E[h(g)]
+    g = -log2 P(T' <= T) for random T',  0 where c was not reached,      weight of a trial = h(g) / Z,  Z = E[h(g)]
 
 Trials are independent operators with one goal and one law. The same weighting is a model of moves: a sequence has
 probability (uniform) x h(g) / Z, so that every trial has an exact likelihood in nats, also one that was cut short.
@@ -19,9 +19,9 @@ from scipy.sparse.csgraph import shortest_path
 from scipy.special import logsumexp
 from scipy.stats import gamma
 
-BETA = np.linspace(0.0, 3.0, 61)
-STRENGTH = np.linspace(0.0, 4.0, 81)
-MEAN, SHAPE = np.geomspace(0.5, 20.0, 16), np.geomspace(0.25, 16.0, 13)
+BETA = np.linspace(0.0, 2.4, 25)
+STRENGTH = np.linspace(0.0, 3.0, 31)
+MEAN, SHAPE = np.geomspace(2.0, 64.0, 6), np.geomspace(0.5, 8.0, 5)
 DISCOUNTS = (0.8, 0.9, 0.95, 0.99)
 TRAIN = 20  # mazes; the rest are for testing
 HORIZON = 100  # no trial is longer
@@ -36,6 +36,7 @@ def tell(folder, options):
     test = first.maze.to_numpy() >= TRAIN
     laws = {"2^(beta g)": [_exponential(beta) for beta in BETA]}
     laws["bump"] = [_bump(mean, shape) for mean in MEAN for shape in SHAPE]
+    everything = [*laws["2^(beta g)"], *laws["bump"]]
     # Places that no layout walls off are the candidates.
     free = (following >= 0).any(-1)
     ours = {name: np.zeros((len(first), 100, len(law))) for name, law in laws.items()}
@@ -44,18 +45,18 @@ def tell(folder, options):
     place = dict(zip(first.episode, range(len(first)), strict=True))
     for maze in range(len(following)):
         arrive = arrival(following[maze], HORIZON)
-        steps = distances(following[maze])
+        policies, weighers = softmax_policies(following[maze]), {}
         trials = [(place[episode], part) for episode, part in rows[rows.maze == maze].groupby("episode")]
         for k, part in trials:
             states, actions = np.append(part.state, part.next_state.iloc[-1]), part.action.to_numpy()
             legal[k] = -np.log((following[maze][states[:-1]] >= 0).sum(-1)).sum()
-            softmax[k] = softmax_trial(following[maze], steps, states, actions)
-            reached = first_arrivals(states)
-            for name, law in laws.items():
-                ours[name][k] = trial_weights(arrive, states, reached, law)
+            softmax[k] = policies[states[:-1], actions].sum(0)
+            if states[0] not in weighers:
+                weighers[states[0]] = Weigher(arrive, states[0], everything)
+            found = weighers[states[0]](states)
+            ours["2^(beta g)"][k], ours["bump"][k] = found[:, : len(BETA)], found[:, len(BETA) :]
     tell_of_goals(ours, softmax, legal, first, free, goal)
     tell_of_moves(ours, softmax, legal, rows, first, test, following, goal)
-    return ours, softmax
 
 
 def arrival(following, horizon):
@@ -82,28 +83,38 @@ def first_arrivals(states):
     return reached
 
 
-def trial_weights(arrive, states, reached, laws):
-    """`[100, L]` ln of how much likelier a trial is for each candidate goal and law than for random moves.
+class Weigher:
+    """What trials from one start weigh under every law, for each candidate goal.
 
-    A trial that has reached the goal weighs h(g(T)) / Z; one that ends before, the mean of h(g) over what may come.
+    height: `[H + 1, S, L]` h(g) for an arrival at each time. log_mean: `[S, L]` ln E[h(g)]. zero: `[L]` h(0).
     """
-    start, last, number = states[0], states[-1], len(states) - 1
-    within = arrive[:, start]  # [H + 1, S]
-    log_step = np.log(np.maximum(np.diff(within, axis=0, prepend=0.0), 1e-300))
-    bits = -np.log2(np.maximum(within, 1e-300))
-    never = np.log(np.maximum(1 - within[-1], 1e-300))
-    # Time that is left to a trial without the goal counts from where it ended.
-    ahead = np.diff(arrive[: len(arrive) - number, last], axis=0, prepend=0.0)
-    log_ahead = np.log(np.maximum(ahead, 1e-300))
-    log_never_ahead = np.log(np.maximum(1 - arrive[len(arrive) - 1 - number, last], 1e-300))
-    places = np.arange(100)
-    result = np.zeros((100, len(laws)))
-    for j, law in enumerate(laws):
-        height, zero = law(bits), law(np.zeros(1))[0]
-        log_z = np.logaddexp(logsumexp(log_step + height, axis=0), never + zero)
-        open_ended = np.logaddexp(logsumexp(log_ahead + height[number:], axis=0), log_never_ahead + zero)
-        result[:, j] = np.where(reached >= 0, height[reached, places], open_ended) - log_z
-    return result
+
+    def __init__(self, arrive, start, laws):
+        within = arrive[:, start]
+        possible = within > 0
+        bits = -np.log2(np.where(possible, within, 1.0))
+        # Where there is no arrival yet there is no weight either.
+        self.height = np.stack([np.where(possible, np.exp(law(bits)), 0.0) for law in laws], -1)
+        self.zero = np.array([np.exp(law(np.zeros(1))[0]) for law in laws])
+        self.arrive = arrive
+        self.log_mean = np.log(self._ahead(start, 0))
+
+    def _ahead(self, state, number):
+        """`[S, L]` mean of h(g) over random moves that go on from `state` after `number` moves without arrival."""
+        within = self.arrive[: len(self.arrive) - number, state]
+        mass = np.diff(within, axis=0, prepend=0.0)
+        return np.einsum("ts,tsl->sl", mass, self.height[number:]) + (1 - within[-1])[:, None] * self.zero
+
+    def __call__(self, states):
+        """`[S, L]` ln of how much likelier a trial is for each candidate goal and law than for random moves.
+
+        A trial that has reached the goal weighs h(g(T)) / Z. One that ends before, by the clock or at the true goal,
+        may yet have come there: the mean of h(g) over random moves from where it ended.
+        """
+        reached = first_arrivals(states)
+        arrived = self.height[reached, np.arange(len(reached))]
+        weight = np.where((reached >= 0)[:, None], arrived, self._ahead(states[-1], len(states) - 1))
+        return np.log(weight) - self.log_mean
 
 
 def distances(following):
@@ -114,19 +125,16 @@ def distances(following):
     return shortest_path(link, unweighted=True)
 
 
-def softmax_trial(following, steps, states, actions):
-    """`[100, B]` log likelihood of the moves for each candidate goal and strength; unreachable goals say nothing."""
-    onward = following[states[:-1]]
-    far = np.where((onward >= 0)[..., None], steps[onward], np.inf)  # [n, A, 100]
-    lost = ~np.isfinite(far).any((0, 1))
-    far = np.where(lost, np.where((onward >= 0)[..., None], 0.0, np.inf), far)
-    far = far - far.min(1, keepdims=True)
-    result = []
-    for strength in STRENGTH:
-        score = -strength * far if strength else np.where(np.isfinite(far), 0.0, -np.inf)
-        taken = np.take_along_axis(score, actions[:, None, None], axis=1)[:, 0]
-        result.append((taken - logsumexp(score, axis=1)).sum(0))
-    return np.stack(result, -1)
+def softmax_policies(following):
+    """`[S, A, 100, B]` log probability of moves for each candidate goal and strength; uniform if c is walled off."""
+    steps, open_ = distances(following), following >= 0
+    far = np.where(open_[..., None], steps[following], np.inf)
+    lost = ~np.isfinite(far).any(1, keepdims=True)
+    far = np.where(lost & open_[..., None], 0.0, far)
+    far = far - np.where(np.isfinite(far.min(1, keepdims=True)), far.min(1, keepdims=True), 0.0)
+    score = np.where(np.isfinite(far)[..., None], -STRENGTH * np.where(np.isfinite(far), far, 0.0)[..., None], -np.inf)
+    total = logsumexp(score, axis=1, keepdims=True)
+    return score - np.where(np.isfinite(total), total, 0.0)
 
 
 def tell_of_goals(ours, softmax, legal, first, free, goal):
