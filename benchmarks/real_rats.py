@@ -1,7 +1,7 @@
 """Rats in 25 layouts of a maze with one hidden goal: which place were they after, and where do they turn next?
 
 Each trial starts in a known place and, for the candidate goal c, achieves discount^T at its first arrival T at c.
-Random sequences of 100 moves arrive within t moves with a chance that a walk absorbed at c tells exactly: no sampling, and
+Random sequences of 100 moves arrive within t moves with a chance that a walk absorbed at c tells exactly, and
 
     g = -log2 P(T' <= T) for random T',  0 where c was not reached,      weight of a trial = h(g) / Z,  Z = E[h(g)]
 

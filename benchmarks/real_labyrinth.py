@@ -1,0 +1,136 @@
+"""Mice in a maze, held out: bits a decision on the test clips of Ashwood et al. (2022), over their four coded actions.
+
+Left, right, back, and stay, which is how their clips say that nothing changes. What is scored is a table of P(a | s)
+learned from the training clips: ours is the mean policy over posterior draws. A node's unavailable moves (left and
+right at an end, back at the entrance) are known to our models; the published ones code them as moves that stay.
+
+candidates: policies from Dirichlet rows, made likelier by their intelligence for what mice may be after (water, home,
+    both, the ends of the maze); the same rows without that law are the smoothed table.
+boltzmann_weights, maxent_weights: a reward for each of the 127 nodes, planned with a discount of 0.9.
+
+Reference: Ashwood, Jha, Pillow (2022), Dynamic inverse reinforcement learning for characterizing animal behavior.
+"""
+
+import time
+import warnings
+
+import numpy as np
+import numpyro.distributions as dist
+import pandas as pd
+from markdown_table import print_table
+
+import utiliscope as us
+
+GROUPS = ("restricted", "unrestricted")
+NODES, WATER, HOME, ENDS = 127, 116, 0, 63
+DISCOUNT = 0.9
+CONCENTRATIONS = (0.1, 1.0)
+# Bits a decision, of the data's README: read from saved arrays of the authors.
+PUBLISHED = {
+    "MaxEnt": (-1.767, -1.565),
+    "DeepMaxEnt": (-1.708, -1.558),
+    "DIRL, 1 map": (-0.876, -1.155),
+    "DIRL, 2 maps": (-0.827, -1.141),
+    "DIRL, 3 maps": (-0.821, -1.144),
+    "DIRL, 4 maps": (-0.821, -1.145),
+    "uniform over available moves": (-1.677, -1.705),
+    "table P(a | s)": (-0.907, -0.871),
+}
+
+
+def tell(folder, options):
+    rows = pd.read_csv(folder / "dirl_clips.csv.gz")
+    world = maze()
+    table = {f"{name} (published)": list(figures) for name, figures in PUBLISHED.items()}
+    seconds = []
+    for group in GROUPS:
+        chosen = rows[rows.group == group]
+        train, test = (chosen[chosen.split == split] for split in ("train", "test"))
+        counts = counted(train)
+        table.setdefault("uniform over available moves", []).append(bits(smoothed(0 * counts, world, 1.0), test))
+        for concentration in CONCENTRATIONS:
+            name = f"Dirichlet({concentration}) rows, no law"
+            table.setdefault(name, []).append(bits(smoothed(counts, world, concentration), test))
+        for name, settings in programs(world).items():
+            started = time.perf_counter()
+            policy, told = fitted(train, world, settings, options.draws)
+            table.setdefault(name, []).append(bits(policy, test))
+            seconds.append(f"{group}, {name}: {time.perf_counter() - started:.0f} s, {told}")
+            print(seconds[-1], f"{table[name][-1]:.4f}", flush=True)
+    found = pd.DataFrame([{"method": name} | dict(zip(GROUPS, row, strict=True)) for name, row in table.items()])
+    print()
+    print_table(found, digits=4)
+
+
+def maze():
+    """The binary maze with a move that stays; state k is node k of the paper."""
+    node = np.arange(NODES)
+    following = np.stack([2 * node + 1, 2 * node + 2, (node - 1) // 2, node], 1)
+    available = np.ones(following.shape, bool)
+    available[ENDS:, :2], available[HOME, 2] = False, False
+    transition = np.zeros((NODES, 4, NODES))
+    state, action = np.nonzero(available)
+    transition[state, action, following[state, action]] = 1
+    features = {"water": node == WATER, "home": node == HOME, "ends": node >= ENDS}
+    return us.world_model(transition, node == HOME, DISCOUNT, available=available, features=features)
+
+
+def counted(rows):
+    counts = np.zeros((NODES, 4))
+    np.add.at(counts, (rows.node, rows.action_dirl), 1)
+    return counts
+
+
+def smoothed(counts, world, concentration):
+    """`[S, A]` mean policy under Dirichlet rows over the available actions."""
+    raised = np.where(world.available, counts + concentration, 0.0)
+    return raised / raised.sum(-1, keepdims=True)
+
+
+def bits(policy, rows):
+    """Mean log2 probability of the actions taken."""
+    return float(np.log2(policy[rows.node, rows.action_dirl]).mean())
+
+
+def programs(world):
+    grammar = us.Grammar(world)
+    utilities = ("time(water)", "time(home)", "time(water) + time(home)", "time(ends)")
+    candidates = us.candidate_set(world, {name: grammar.parse(name).payoffs(world) for name in utilities})
+    plain = us.world_model(world.transition, world.initial, DISCOUNT, available=world.available)
+    nodes = us.FeatureWeights(plain, prior=dist.Laplace(0.0, 1.0))
+    found = {}
+    for concentration in CONCENTRATIONS:
+        found[f"candidates, Dirichlet({concentration})"] = dict(
+            program="candidates",
+            candidates=candidates,
+            policy_prior=us.Dirichlet(concentration),
+            intelligence_law=us.ExponentialLaw(dist.Uniform(0.0, 1.0)),
+            num_particles=64,
+            tail_bits=100.0,
+        )
+    found["maxent_weights, 127 nodes"] = dict(program="maxent_weights", weights=nodes, temperature=1.0)
+    found["boltzmann_weights, 127 nodes"] = dict(program="boltzmann_weights", weights=nodes, temperature=1.0)
+    return found
+
+
+def fitted(rows, world, settings, num_draws):
+    """`[S, A]` mean policy of a program's posterior given training clips, and how it went."""
+    steps = pd.DataFrame({"episode": rows.clip, "t": rows.t, "state": rows.node, "action": rows.action_dirl})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", us.ConvergenceWarning)
+        posterior = us.fit(
+            us.read_behaviour(steps, world),
+            world,
+            num_warmup=num_draws,
+            num_samples=num_draws,
+            num_chains=1,
+            prior_predictive=False,
+            **settings,
+        )
+    group = posterior["posterior"]
+    told = f"least ESS {group.attrs['min_ess']:.0f}, {group.attrs['num_divergences']} divergent"
+    if "beta" in group:
+        told += f", beta {float(group['beta'].mean()):.2f} ± {float(group['beta'].std()):.2f}"
+        best = us.utility_table(posterior).iloc[0]
+        told += f", {best.utility} {best.probability:.2f} at {best.intelligence:.1f} bits"
+    return group["policy"].values.mean((0, 1)), told
