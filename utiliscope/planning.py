@@ -8,7 +8,7 @@ import scipy.sparse.linalg
 
 from .ascent import ascended
 from .automata import Automaton
-from .chains import joint_chain, used_automata
+from .chains import Chain, joint_chain, used_automata
 from .errors import InputError
 from .payoffs import Payoffs, as_payoffs
 from .world.possible import PossibleWorlds, World, mean_world, weighted_worlds
@@ -194,3 +194,12 @@ def _induct(world, paid, last):
         choices.append(np.argmax(q, -1))
         values.append(q.max(-1))
     return np.array(values), np.array(choices[::-1])
+
+
+def chain_action_values(world, nodes: Chain) -> np.ndarray:
+    """`[N, A]` optimal action values on the nodes of a chain, or `[H, N, A]` by time; -inf for unavailable actions."""
+    on_nodes = _on_nodes(world, nodes)
+    if world.horizon is None:
+        return _masked_q(on_nodes, nodes.paid, _iterate(on_nodes, nodes.paid, nodes.last)[0][-1])
+    values, _ = _induct(on_nodes, nodes.paid, nodes.last)
+    return np.array([_masked_q(on_nodes, nodes.paid, value) for value in values[-2::-1]])
