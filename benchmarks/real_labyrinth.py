@@ -115,7 +115,7 @@ def programs(world):
 
 def fitted(rows, world, settings, num_draws):
     """`[S, A]` mean policy of a program's posterior given training clips, and how it went."""
-    steps = pd.DataFrame({"episode": rows.clip, "t": rows.t, "state": rows.node, "action": rows.action_dirl})
+    steps = pd.DataFrame({"episode": rows["clip"], "t": rows.t, "state": rows.node, "action": rows.action_dirl})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", us.ConvergenceWarning)
         posterior = us.fit(

@@ -172,9 +172,8 @@ def by_fit(behaviour, world, candidates, tails, law, num_draws):
         places = np.searchsorted(episodes, np.sort(part.table.episode.unique()))
         log_prob[places] = log_mean(each, axis=0)
         beta, spread = posterior["beta"].values, posterior["spread"].values
-        told.append(
-            f"{kind}: beta {beta.mean():.2f} ± {beta.std():.2f}, spread {spread.mean():.2f}, least ESS {posterior.attrs['min_ess']:.0f}"
-        )
+        ess = posterior.attrs["min_ess"]
+        told.append(f"{kind}: beta {beta.mean():.2f} ± {beta.std():.2f}, spread {spread.mean():.2f}, ESS {ess:.0f}")
     return log_prob, told
 
 

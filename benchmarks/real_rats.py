@@ -75,9 +75,9 @@ def arrival(following, horizon):
     return np.array(found)
 
 
-def first_arrivals(states):
-    """`[100]` the first time at each place, -1 for never."""
-    reached = np.full(100, -1)
+def first_arrivals(states, number):
+    """`[number]` the first time at each place, -1 for never."""
+    reached = np.full(number, -1)
     for t in range(len(states) - 1, -1, -1):
         reached[states[t]] = t
     return reached
@@ -111,7 +111,7 @@ class Weigher:
         A trial that has reached the goal weighs h(g(T)) / Z. One that ends before, by the clock or at the true goal,
         may yet have come there: the mean of h(g) over random moves from where it ended.
         """
-        reached = first_arrivals(states)
+        reached = first_arrivals(states, len(self.log_mean))
         arrived = self.height[reached, np.arange(len(reached))]
         weight = np.where((reached >= 0)[:, None], arrived, self._ahead(states[-1], len(states) - 1))
         return np.log(weight) - self.log_mean
