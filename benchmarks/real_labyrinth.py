@@ -11,6 +11,7 @@ boltzmann_weights, maxent_weights: a reward for each of the 127 nodes, planned w
 Reference: Ashwood, Jha, Pillow (2022), Dynamic inverse reinforcement learning for characterizing animal behavior.
 """
 
+import json
 import time
 import warnings
 
@@ -40,7 +41,7 @@ PUBLISHED = {
 
 def tell(folder, options):
     rows = pd.read_csv(folder / "dirl_clips.csv.gz")
-    world = maze()
+    world = maze(folder)
     table = {f"{name} (published)": list(figures) for name, figures in PUBLISHED.items()}
     seconds = []
     for group in GROUPS:
@@ -62,12 +63,14 @@ def tell(folder, options):
     print_table(found, digits=4)
 
 
-def maze():
+def maze(folder):
     """The binary maze with a move that stays; state k is node k of the paper."""
     node = np.arange(NODES)
-    following = np.stack([2 * node + 1, 2 * node + 2, (node - 1) // 2, node], 1)
-    available = np.ones(following.shape, bool)
-    available[ENDS:, :2], available[HOME, 2] = False, False
+    moves = json.loads((folder / "environment.json").read_text())["next_state"]
+    # Which child is on the left is up to the node. The cage, beyond the entrance, is left out as in the clips.
+    following = np.column_stack([np.array(moves)[:NODES, :3], node])
+    following[HOME, 2] = -1
+    available = following >= 0
     transition = np.zeros((NODES, 4, NODES))
     state, action = np.nonzero(available)
     transition[state, action, following[state, action]] = 1

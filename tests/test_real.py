@@ -1,4 +1,4 @@
-"""Scores of `benchmarks/real.py`: each against counting by hand, and published figures where the recordings are there."""
+"""Scores of `benchmarks/real.py`: each against counting by hand, and published figures where the data are there."""
 
 import importlib.util
 import itertools
@@ -78,8 +78,8 @@ def test_taxis_score_as_published():
 
 def test_uniform_and_tabled_moves_score_as_published():
     labyrinth = load("real_labyrinth")
-    rows = pd.read_csv(recorded("mouse_labyrinth") / "dirl_clips.csv.gz")
-    world = labyrinth.maze()
+    folder = recorded("mouse_labyrinth")
+    rows, world = pd.read_csv(folder / "dirl_clips.csv.gz"), labyrinth.maze(folder)
     for group, uniform, table in (("restricted", -1.677, -0.907), ("unrestricted", -1.705, -0.866)):
         chosen = rows[rows.group == group]
         train, test = (chosen[chosen.split == split] for split in ("train", "test"))
