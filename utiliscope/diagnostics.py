@@ -65,7 +65,8 @@ def pareto_k(log_ratio) -> float:
         return -np.inf
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return float(xr.DataArray(log_ratio, dims="draw").azstats.psislw(dim="draw")[1])
+        # It takes log likelihoods, whose negatives are the log ratios of leave-one-out.
+        return float(xr.DataArray(-log_ratio, dims="draw").azstats.psislw(dim="draw")[1])
 
 
 def problems(diagnostics: dict) -> list[str]:
