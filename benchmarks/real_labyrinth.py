@@ -6,7 +6,7 @@ right at an end, back at the entrance) are known to our models; the published on
 
 candidates: policies from Dirichlet rows, made likelier by their intelligence for what mice may be after (water, home,
     both, the ends of the maze); the same rows without that law are the smoothed table.
-boltzmann_weights, maxent_weights: a reward for each of the 127 nodes, planned with a discount of 0.9.
+boltzmann, maxent: a reward for each of the 127 nodes, planned with a discount of 0.9; the most probable ones.
 
 Reference: Ashwood, Jha, Pillow (2022), Dynamic inverse reinforcement learning for characterizing animal behavior.
 """
@@ -15,17 +15,24 @@ import json
 import time
 import warnings
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pandas as pd
 from markdown_table import print_table
+from scipy.optimize import minimize
 
 import utiliscope as us
+from utiliscope.action_values import log_boltzmann, optimal_action_values, soft_action_values
+from utiliscope.models.boltzmann import log_likelihood
 
 GROUPS = ("restricted", "unrestricted")
 NODES, WATER, HOME, ENDS = 127, 116, 0, 63
 DISCOUNT = 0.9
 CONCENTRATIONS = (0.1, 1.0)
+PLANNED = ("boltzmann, 127 rewards", "maxent, 127 rewards")
+SCALE = 3.0  # of the normal prior of a reward
 # Bits a decision, of the data's README: read from saved arrays of the authors.
 PUBLISHED = {
     "MaxEnt": (-1.767, -1.565),
@@ -52,9 +59,11 @@ def tell(folder, options):
         for concentration in CONCENTRATIONS:
             name = f"Dirichlet({concentration}) rows, no law"
             table.setdefault(name, []).append(bits(smoothed(counts, world, concentration), test))
-        for name, settings in programs(world).items():
+        work = {name: (fitted, train, world, one, options.draws) for name, one in programs(world).items()}
+        work |= {name: (planned, counts, world, name == "maxent, 127 rewards") for name in PLANNED}
+        for name, (function, *inputs) in work.items():
             started = time.perf_counter()
-            policy, told = fitted(train, world, settings, options.draws)
+            policy, told = function(*inputs)
             table.setdefault(name, []).append(bits(policy, test))
             seconds.append(f"{group}, {name}: {time.perf_counter() - started:.0f} s, {told}")
             print(seconds[-1], f"{table[name][-1]:.4f}", flush=True)
@@ -99,21 +108,42 @@ def programs(world):
     grammar = us.Grammar(world)
     utilities = ("time(water)", "time(home)", "time(water) + time(home)", "time(ends)")
     candidates = us.candidate_set(world, {name: grammar.parse(name).payoffs(world) for name in utilities})
-    plain = us.world_model(world.transition, world.initial, DISCOUNT, available=world.available)
-    nodes = us.FeatureWeights(plain, prior=dist.Laplace(0.0, 1.0))
-    found = {}
-    for concentration in CONCENTRATIONS:
-        found[f"candidates, Dirichlet({concentration})"] = dict(
+    return {
+        "candidates, Dirichlet(0.1) rows": dict(
             program="candidates",
             candidates=candidates,
-            policy_prior=us.Dirichlet(concentration),
+            policy_prior=us.Dirichlet(0.1),
             intelligence_law=us.ExponentialLaw(dist.Uniform(0.0, 1.0)),
             num_particles=64,
             tail_bits=100.0,
         )
-    found["maxent_weights, 127 nodes"] = dict(program="maxent_weights", weights=nodes, temperature=1.0)
-    found["boltzmann_weights, 127 nodes"] = dict(program="boltzmann_weights", weights=nodes, temperature=1.0)
-    return found
+    }
+
+
+def planned(counts, world, soft):
+    """`[S, A]` policy of an agent that plans for rewards of the nodes: `models/maxent.py` if soft, else `boltzmann.py`.
+
+    The most probable rewards under a normal prior, in units of the temperature, by their gradient through planning.
+    """
+    with jax.enable_x64(True):
+        counts = jnp.asarray(counts)
+
+        def log_policy(reward):
+            payoff = jnp.broadcast_to(reward[:, None], counts.shape)
+            q = soft_action_values(world, payoff, 1.0) if soft else optimal_action_values(world, payoff)
+            return log_boltzmann(q, 1.0)
+
+        def cost(reward):
+            return (reward**2).sum() / (2 * SCALE**2) - log_likelihood(counts, log_policy(reward))
+
+        slope = jax.jit(jax.value_and_grad(cost))
+
+        def both(reward):
+            value, gradient = slope(jnp.asarray(reward))
+            return float(value), np.asarray(gradient, float)
+
+        found = minimize(both, np.zeros(NODES), jac=True, method="L-BFGS-B", options={"maxiter": 200})
+        return np.exp(np.asarray(log_policy(jnp.asarray(found.x)))), f"{found.nfev} plans, {found.message}"
 
 
 def fitted(rows, world, settings, num_draws):
