@@ -26,11 +26,11 @@ from people_rewards import CODES, COLOURS, DANGEROUS, DISCOUNT, HORIZON, normali
 from scipy.special import logsumexp
 from scipy.stats import gamma
 from tilted_sequences import sequence_tails
+from utiliscope.models.population import _mixture, _operators
 
 import utiliscope as us
 from utiliscope.achievement import episode_utilities, started_world
 from utiliscope.laws import LN2, log_intelligence_weight, sampled_law
-from utiliscope.models.population import _mixture, _operators
 from utiliscope.sequences import comparison_world
 
 FAMILIES, WAYS = ("2^(beta g)", "random or 2^(beta g)", "bump"), ("own", "pooled", "others", "taught", "tuned")
