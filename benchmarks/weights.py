@@ -16,6 +16,7 @@ import jax
 import numpy as np
 import pandas as pd
 from markdown_table import print_table
+from utiliscope.models.weights import weights as weights_program
 
 import utiliscope as us
 from utiliscope.atlas_inference import sample_weights
@@ -51,7 +52,7 @@ def table(episodes: int, **settings):
     started = time.perf_counter()
     counts = recorded(world, episodes)
     samples, stats, told = sample_weights(
-        jax.random.key(0), counts, world, weights, policy_prior=us.Dirichlet(1.0), **settings
+        jax.random.key(0), weights_program, counts, world, weights, policy_prior=us.Dirichlet(1.0), **settings
     )
     rows = {"seconds": time.perf_counter() - started}
     rows |= {f"seconds: {part}": value for part, value in told["seconds"].items()}

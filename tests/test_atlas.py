@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from numpyro import distributions as dist
+from utiliscope.models.weights import weights as weights_program
 
 import utiliscope as us
 from utiliscope import atlas as _atlas
@@ -185,7 +186,7 @@ WEIGHTS = us.FeatureWeights(WORLD, states=False, features={"one": FEATURES[0], "
 def test_bad_settings(change, message):
     given = dict(counts=COUNTS, policy_prior=XI) | change
     with pytest.raises(us.InputError, match=message):
-        sample_weights(KEY, world=WORLD, weights=WEIGHTS, **given)
+        sample_weights(KEY, weights_program, world=WORLD, weights=WEIGHTS, **given)
 
 
 def by_importance(law, number=40_000, directions=400):
@@ -219,7 +220,7 @@ def test_posterior_against_importance_sampling(law):
     import arviz as az
 
     samples, stats, told = sample_weights(
-        KEY, COUNTS, WORLD, WEIGHTS, policy_prior=XI, intelligence_law=law,
+        KEY, weights_program, COUNTS, WORLD, WEIGHTS, policy_prior=XI, intelligence_law=law,
         num_warmup=400, num_samples=1500, num_chains=2, num_particles=256,
     )  # fmt: skip
     exact, exact_error = by_importance(law)

@@ -23,7 +23,6 @@ from .atlas import Atlas, is_unknown
 from .atlas_runs import joined, make_atlas, thinned
 from .errors import InputError, check_whole
 from .laws import ExponentialLaw, check_law
-from .models.weights import weights as weights_program
 from .payoffs import Payoffs
 from .sampling import STATS
 from .tails import value_tail
@@ -40,6 +39,7 @@ _RIDGE = 1e-3
 
 def sample_weights(
     key,
+    program,
     counts,
     world,
     weights: FeatureWeights,
@@ -54,15 +54,15 @@ def sample_weights(
     atlas_size: int = 8192,
     num_rounds: int = 6,
     num_fresh: int = 64,
-    program=weights_program,
     progress=None,
 ):
     """The posterior of `models/weights.py`: samples and statistics `[chains, draws, ...]`, and what to make of them.
 
+    program: `models/weights.py`, or one with the same arguments and sites.
     counts: `[S, A]` how often each action was taken in each state. num_particles: random policies in a splitting run.
     atlas_size: particles that NUTS looks at, of those of all runs. num_rounds: at most, at least 2. num_fresh: draws
     whose intelligence is found again by splitting of its own, with 512 policies.
-    program: `models/weights.py`, or one with the same arguments and sites. progress: called with what is being done.
+    progress: called with what is being done.
 
     Two rounds agree (`settled`) where the means of intelligence and of the weights' direction, theta / |theta|, differ
     by less than 4 of their standard errors and a tenth of a standard deviation, and less than 5 % of the draws lie

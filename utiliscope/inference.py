@@ -207,13 +207,13 @@ def _by_atlas(key, function, inputs, wanted, shape, method, guide, num_steps, pr
         raise InputError(f"method is {method!r}; a program that asks for an atlas is sampled by NUTS, round by round")
     samples, stats, found = sample_weights(
         key,
+        function,
         inputs.counts,
         inputs.world,
         inputs.weights,
         policy_prior=inputs.policy_prior,
         intelligence_law=inputs.intelligence_law,
         simplicity=inputs.simplicity,
-        program=function,
         num_warmup=shape.num_warmup,
         num_samples=shape.num_samples,
         num_chains=shape.num_chains,
