@@ -149,8 +149,8 @@ def test_shipped_programs():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", calibration.PROGRAMS)
 def test_every_program(name):
-    """Three states for the policy reading, as in the benchmark, with fewer simulations."""
+    """As in the benchmark; with fewer simulations the slighter errors do not show."""
     case = calibration.PROGRAMS[name]()
-    table = _run(case, num_simulations=200, num_warmup=250, num_samples=99).table()
+    table = _run(case, num_simulations=500, num_warmup=200, num_samples=99).table()
     least = table["p_value"].min()
     assert least > 0.01 / len(table) if case.right else least < 0.01 / len(table), table
