@@ -137,6 +137,8 @@ def fit(
             key, function, inputs, wanted, shape, method, guide, num_steps, prior_predictive
         )
         say("checking")
+        # Programs that plan have nothing to do with random policies.
+        random = {"policy_prior", "tails", "subject_tails", "atlas"} & set(wanted)
         return assemble(
             key,
             inputs=inputs,
@@ -144,12 +146,11 @@ def fit(
             attributes=dict(
                 program=getattr(function, "__name__", str(function)),
                 reading=reading,
-                policy_prior=described(policy_prior),
-                intelligence_law=described(law) if "intelligence_law" in wanted else "",
                 simplicity=float(simplicity),
                 seed=int(seed),
-                num_particles=int(num_particles),
-                tail_bits=float(tail_bits),
+                **(dict(policy_prior=described(policy_prior)) if random else {}),
+                **(dict(num_particles=int(num_particles), tail_bits=float(tail_bits)) if random else {}),
+                **(dict(intelligence_law=described(law)) if "intelligence_law" in wanted else {}),
                 **{f"seconds_{name}": round(value, 2) for name, value in seconds.items()},
             ),
             **found,

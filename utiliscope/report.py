@@ -74,6 +74,7 @@ def report_html(posterior: xr.DataTree) -> str:
         rows=rows,
         rest=rest,
         figures=figures,
+        told="intelligence" in posterior["posterior"].dataset,
         settings=_settings(posterior),
         versions=dict(_versions()),
     )
@@ -153,6 +154,7 @@ def _weight_rows(posterior):
 def _settings(posterior) -> list[tuple[str, str]]:
     attributes, constant = posterior["posterior"].attrs, posterior["constant_data"].attrs
     sizes = posterior["posterior"].sizes
+    told = "num_particles" in attributes
     readings = {
         "policy": "policy (a policy over states, inferred from the recorded actions)",
         "achieved": "achieved (the mean utility of whole episodes)",
@@ -167,7 +169,7 @@ def _settings(posterior) -> list[tuple[str, str]]:
         ("discount", f"{float(constant.get('discount', float('nan'))):g} per step"),
         ("horizon", f"{int(constant['horizon'])} actions" if constant.get("horizon") else "none"),
         ("draws", f"{sizes['chain']} chains of {sizes['draw']}"),
-        ("value tails", f"{attributes.get('num_particles', '?')} random policies in a population"),
+        ("value tails", f"{attributes['num_particles']} random policies in a population" if told else ""),
         ("seed", attributes.get("seed", "")),
         ("made", str(attributes.get("created_at", ""))[:16].replace("T", " ") + " UTC"),
     ]
