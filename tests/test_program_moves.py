@@ -337,12 +337,12 @@ def test_two_modes_need_tempering():
     log_likelihood, _ = near(PLAIN, ["reach(q) - time(p)", "3*reach(p) + time(q)"], 0.04)
     exact = enumerated(PLAIN, log_likelihood, 18)
     # Effective draws come slowly where chains have to change sides.
-    sizes = dict(num_samples=12_000, num_warmup=1000)
+    sizes = dict(num_samples=9000, num_warmup=1000)
     tempered = sample_programs(jax.random.key(0), PLAIN, log_likelihood, **sizes)
     share, expected = shares(PLAIN, tempered, exact, 18)
     assert variation(share, expected) < 0.05 and tempered.diagnostics["max_rhat"] < 1.02
     with pytest.warns(ConvergenceWarning, match="R-hat"):
-        sizes = dict(num_samples=4000, num_warmup=1000)
+        sizes = dict(num_samples=2000, num_warmup=500)
         plain = sample_programs(jax.random.key(0), PLAIN, log_likelihood, num_temperatures=1, **sizes)
     share, expected = shares(PLAIN, plain, exact, 18)
     assert variation(share, expected) > 0.1 and plain.diagnostics["max_rhat"] > 1.1
