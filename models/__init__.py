@@ -12,9 +12,10 @@ A program is a NumPyro function. It is given what its arguments name, and the wo
     tails, subject_tails, atlas             how rare values are among random policies
     policy_prior, intelligence_law, simplicity, temperature, noise      settings of `fit`
 
-and says what it finds by the names of its sites: `utility_log_prob` [U], the log posterior of the utility given the other
-sites (a program that asks for `candidates` has to have it); `intelligence` [U], bits (so one that asks for tails); `policy`
-[S, A] or `subject_policy` [N, S, A]; `weights` [F]; all others are kept under their names. The weight of intelligence is
-a factor called `operator`. Discrete sites, of which one is called `utility`, are summed out. What it may return are log
-probabilities of actions: [N, A], or [U, N, A] for each utility; over states, [S, A] or [U, S, A], if it asks for `counts`.
+and says what it finds by the names of its sites: `utility_log_prob` [U], the log posterior of the utility given the
+other sites (a program that asks for `candidates` has to have it); `intelligence` [U], bits (one with tails, too);
+`policy` [S, A] or `subject_policy` [N, S, A]; `weights` [F]; all others are kept under their names. The weight of
+intelligence is a factor called `operator`. Discrete sites, of which one is called `utility`, are summed out. What is
+returned, if anything, are log probabilities of actions: [N, A], or [U, N, A] for each utility; over states, [S, A] or
+[U, S, A], if the program asks for `counts`.
 """

@@ -24,6 +24,7 @@ from jax.scipy.special import logsumexp
 from utiliscope.action_values import log_boltzmann, optimal_action_values
 from utiliscope.errors import InputError
 from utiliscope.laws import LN2
+from utiliscope.utilities.feature_weights import sampled_weights
 
 # Utilities pay small whole amounts, and their values lie within a few orders of magnitude of 1.
 DEFAULT_TEMPERATURE = dist.LogNormal(0.0, 3.0)
@@ -52,7 +53,7 @@ def boltzmann_weights(counts, world, weights, *, temperature):
     counts: `[S, A]` how often each action was taken in each state. weights: FeatureWeights. temperature: as above.
     """
     no_horizon(world)
-    reward = numpyro.sample("weights", weights.distribution) @ weights.values
+    reward = sampled_weights(weights) @ weights.values
     payoff = jnp.broadcast_to(reward[:, None], counts.shape)
     log_policy = log_boltzmann(optimal_action_values(world, payoff), sampled_temperature(temperature))
     numpyro.factor("operator", log_likelihood(counts, log_policy))

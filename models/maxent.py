@@ -22,6 +22,7 @@ from utiliscope.action_values import log_boltzmann, soft_action_values
 from utiliscope.errors import InputError, listed
 from utiliscope.laws import LN2
 from utiliscope.planning import is_plain
+from utiliscope.utilities.feature_weights import sampled_weights
 
 
 def maxent(counts, world, candidates, *, temperature, simplicity):
@@ -53,7 +54,7 @@ def maxent_weights(counts, world, weights, *, temperature):
     counts: `[S, A]` how often each action was taken in each state. weights: FeatureWeights. temperature: as above.
     """
     no_horizon(world)
-    reward = numpyro.sample("weights", weights.distribution) @ weights.values
+    reward = sampled_weights(weights) @ weights.values
     temperature = sampled_temperature(temperature)
     payoff = jnp.broadcast_to(reward[:, None], counts.shape)
     log_policy = log_boltzmann(soft_action_values(world, payoff, temperature), temperature)

@@ -69,4 +69,5 @@ def _operators(log_joint, bits):
     log_prob = numpyro.deterministic("subject_log_prob", jax.nn.log_softmax(log_joint, axis=-1))
     numpyro.deterministic("subject_intelligence", bits)
     numpyro.deterministic("utility_log_prob", logsumexp(log_prob, axis=0) - jnp.log(len(log_prob)))
-    numpyro.deterministic("intelligence", bits.mean(0))
+    share = jnp.exp(log_prob)
+    numpyro.deterministic("intelligence", (share * bits).sum(0) / share.sum(0))

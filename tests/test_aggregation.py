@@ -26,6 +26,7 @@ def test_everybody_has_a_say_whatever_the_unit(scale, shares, action):
     assert chosen(candidates(scale), shares) == action
 
 
+@pytest.mark.slow
 def test_forms_with_memory_are_added_too():
     world = us.gridworld(["a.b"], discount=0.9)
     some = us.Grammar(world).select(["reach(a)", "visits(b, 2)"])

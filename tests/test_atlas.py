@@ -144,6 +144,7 @@ def test_thinning_keeps_what_matters(atlas):
     assert np.mean(found) == pytest.approx(full, abs=0.15)
 
 
+@pytest.mark.slow
 def test_deterministic_policies():
     """The atoms of a finite prior: all 8 policies are found, with an eighth of the mass each."""
     atlas = make_atlas(KEY, WORLD, FEATURES, DIRECTIONS[:1], policy_prior=us.UniformDeterministic(), num_particles=512)

@@ -661,6 +661,7 @@ TAILS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TAILS)
 def test_tails_of_deterministic_policies_against_enumeration(name):
     world, payoffs = TAILS[name]

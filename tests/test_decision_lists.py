@@ -90,6 +90,7 @@ def each(batch):
     return [DecisionList(*row) for row in zip(*map(np.asarray, batch), strict=True)]
 
 
+@pytest.mark.slow
 def test_draws_have_the_prior_and_do_what_they_say():
     world, prior, table = TWO, PRIOR_TWO, programs("two")
     texts, distinct, counts = drawn("two", 2**16)

@@ -218,6 +218,7 @@ def test_pareto_k_of_known_tails():
     assert pareto_k(np.zeros(100)) == -np.inf and pareto_k([0.0, np.inf]) == np.inf
 
 
+@pytest.mark.slow
 def test_fit_by_a_guide(posteriors):
     posterior = quiet(pulls("xxyx"), ARMS, method="svi", num_steps=800, **SHORT)
     attributes = posterior["posterior"].attrs
@@ -235,6 +236,7 @@ def population():
     return quiet(pulls("xxxyxzzz", list("aaabbbcc")), ARMS, program="population", prior_predictive=False, **SHORT)
 
 
+@pytest.mark.slow
 def test_a_population_has_subjects(population):
     draws = population["posterior"].dataset
     assert draws["subject_policy"].dims == ("chain", "draw", "subject", "state", "action")
@@ -264,6 +266,7 @@ def test_a_population_by_what_was_achieved(tmp_path):
     assert "posterior probability" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_weights_of_likelihoods_are_those_of_laws():
     """The summed program is the sum: NUTS over a fixed grid would be too slow a test; its density is compared."""
     from utiliscope.models.achieved import achieved

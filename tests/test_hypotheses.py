@@ -350,6 +350,7 @@ def test_within_ends_where_the_world_ends():
         assert groups(dataclasses.replace(endless, horizon=horizon), *nested, "0") == [0, 0, 0, 1]
 
 
+@pytest.mark.slow
 def test_many_sums_and_large_weights_stay_apart():
     """Of two features that have nothing to do with each other, all that are no multiples."""
     others = "reach visits every sequence within avoid end not and or"

@@ -102,6 +102,7 @@ def by_grid(law, log_prior):
     return share @ betas, share @ np.exp(rows - np.logaddexp.reduce(rows, axis=1)[:, None])
 
 
+@pytest.mark.slow
 def test_an_inferred_law():
     prior = dist.Beta(2.0, 2.0)
     found = sampled(candidates_program, data=dict(counts=COUNTS), intelligence_law=us.ExponentialLaw(prior), **POLICY)
@@ -176,6 +177,7 @@ def by_mixtures(log_weight, number=400_000):
     return (np.asarray(x) for x in (mean, error))
 
 
+@pytest.mark.slow
 def test_a_population():
     counts = np.array([COUNTS, COUNTS, [[1.0, 3.0, 2.0]]])
     law = us.ExponentialLaw(0.7)

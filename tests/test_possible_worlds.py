@@ -233,6 +233,7 @@ def test_many_worlds_compile_as_one():
     assert equations[1] < 8 * equations[0]  # 25 times as many worlds
 
 
+@pytest.mark.slow
 def test_sparse_worlds_are_dense_ones():
     rng = np.random.default_rng(0)
     following, chance = rng.integers(0, 5, (3, 5, 2, 2)), rng.dirichlet(np.ones(2), (3, 5, 2))
@@ -253,6 +254,7 @@ def test_sparse_worlds_are_dense_ones():
         assert (reachable_states(worlds) == reachable_states(all_dense)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [True, False])
 def test_the_best_policy_found_against_all_deterministic_ones(steps):
     shares = []

@@ -112,6 +112,7 @@ def test_samples_follow_the_code_lengths(name, world):
     assert str(prior.sample(jax.random.key(1))) == str(prior.sample(jax.random.key(1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRIORS)
 @pytest.mark.parametrize("place", WORLDS)
 def test_candidates_are_what_their_names_say(place, name):
@@ -615,6 +616,7 @@ def test_errors_in_programs_point_at_the_place(text, column, message):
     points_at(StackMachine(GRID), text, column, message)
 
 
+@pytest.mark.slow
 def test_sums_of_many_bits_stay_apart():
     """Whole weights of two features: as many hypotheses as there are directions."""
     candidates = SparseWeights(us.gridworld(["a.b"])).enumerate(28)

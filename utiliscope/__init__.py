@@ -55,7 +55,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "inference": ["fit"],
         "diagnostics": ["ConvergenceWarning"],
         "checks": ["check_posterior"],
-        "weight_summary": ["weight_table"],
+        "summaries": ["subject_table", "weight_table"],
         "posterior": ["load_posterior", "save_posterior", "utility_table"],
         "aggregation": ["aggregate_utility"],
         "competence": ["Competence", "behaviour_intelligence"],

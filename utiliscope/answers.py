@@ -8,12 +8,14 @@ import xarray as xr
 from .diagnostics import advice, problems
 from .errors import listed
 from .posterior import utility_table
-from .weight_summary import weight_table
+from .summaries import weight_table
 
 
 def answer(posterior: xr.DataTree) -> tuple[list[str], bool]:
     """The finding in plain sentences, and whether it is to be taken with care: open between utilities, or no goal."""
     table = utility_table(posterior)
+    if "subject_log_prob" in posterior["posterior"].dataset:
+        return _population_answer(posterior, table)
     best, chance = table.iloc[0], float(table["probability"].iloc[0])
     probability = probability_text(chance, best["probability_error"])
     careful = False
@@ -54,6 +56,20 @@ def answer(posterior: xr.DataTree) -> tuple[list[str], bool]:
     if not converged:
         sentences.append(f"Not to be relied on yet. {verdict}")
     return sentences, careful
+
+
+def _population_answer(posterior, table) -> tuple[list[str], bool]:
+    """The same of many operators: how many are after what."""
+    chances = np.exp(posterior["posterior"].dataset["subject_log_prob"]).mean(("chain", "draw"))
+    best, number = chances.max("utility").values, chances.sizes["subject"]
+    shares = listed([f"{row.utility} ({row.probability:.2f})" for row in table.head(3).itertuples()], 3)
+    sentences = [f"Shares of {number} operators, in the mean of their posteriors: {shares}."]
+    clear = int((best >= 0.9).sum())
+    sentences.append(f"{clear} of them have a utility with a probability of 0.9 or more; see subject_table.")
+    verdict, converged = diagnosis(posterior)
+    if not converged:
+        sentences.append(f"Not to be relied on yet. {verdict}")
+    return sentences, clear < number
 
 
 def weight_answer(posterior: xr.DataTree) -> tuple[list[str], bool]:

@@ -13,16 +13,18 @@ import arviz as az
 import jax
 import jax.numpy as jnp
 import numpy as np
-from arviz_stats.base import array_stats
 from numpyro import distributions as dist
+from numpyro import handlers
 from numpyro.infer import NUTS
 from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
 from .atlas import Atlas, is_unknown
 from .atlas_runs import joined, make_atlas, thinned
+from .diagnostics import pareto_k
 from .errors import InputError, check_whole
-from .laws import ExponentialLaw, check_law
+from .inputs import asked_for
+from .laws import ExponentialLaw, check_law, sampled_law
 from .payoffs import Payoffs
 from .sampling import STATS
 from .tails import value_tail
@@ -144,10 +146,11 @@ def _compiled(program, counts, world, weights, settings, num_warmup, num_samples
 
     def advance(key, start, state, fresh, atlas, number):
         kernel = NUTS(program)
-        inputs = (counts, world, weights, atlas)
-        first = kernel.init(key, num_warmup, start, inputs, settings)
+        given = dict(counts=counts, world=world, weights=weights, atlas=atlas, **settings)
+        inputs = {name: given[name] for name in asked_for(program, "policy")}
+        first = kernel.init(key, num_warmup, start, (), inputs)
         state = first if state is None else jax.tree.map(partial(jnp.where, fresh), first, state)
-        shown = kernel.postprocess_fn(inputs, settings)
+        shown = kernel.postprocess_fn((), inputs)
 
         def one(state):
             return shown(state.z), {name: getattr(state, name) for name in STATS}
@@ -156,7 +159,7 @@ def _compiled(program, counts, world, weights, settings, num_warmup, num_samples
 
         def step(index, carry):
             state, kept = carry
-            state = kernel.sample(state, inputs, settings)
+            state = kernel.sample(state, (), inputs)
             place = jnp.minimum(index, num_samples - 1)
             return state, jax.tree.map(lambda all, new: all.at[place].set(new), kept, one(state))
 
@@ -239,6 +242,7 @@ def _agree(before, now) -> bool:
 def _fresh(key, world, weights, policy_prior, law, samples, mean_counts, number):
     """What splitting by itself says of some draws, against what they were given."""
     flat = _flat(samples)
+    number = min(number, len(flat["weights"]))
     index = np.linspace(0, len(flat["weights"]) - 1, number).astype(int)
     theta, worth = _spread_out(samples, mean_counts, number)
     given = flat["intelligence"][index]
@@ -251,7 +255,7 @@ def _fresh(key, world, weights, policy_prior, law, samples, mean_counts, number)
         discrepancy=float(apart.mean()),
         discrepancy_error=float(apart.std(ddof=1) / np.sqrt(number)),
         discrepancy_spread=float(apart.std(ddof=1)),
-        k_hat=float(array_stats.psislw(-ratio)[1]),
+        k_hat=pareto_k(ratio),
     )
 
 
@@ -275,12 +279,23 @@ def _check(counts, world, weights, policy_prior, law, simplicity):
         raise InputError(f"counts have shape {counts.shape}; give how often each action was taken, [states, actions]")
     if not hasattr(policy_prior, "distribution"):
         raise InputError(f"{type(policy_prior).__name__} has no density; weights are inferred with Dirichlet(...)")
+    if not (hasattr(policy_prior, "concentration") and world.horizon is None):
+        raise InputError(
+            "an atlas is made of Dirichlet rows in a world without a horizon; give Dirichlet(...) and such a one"
+        )
     check_law(law)
     law.log_mean()  # an improper law is refused before the work begins
+    with handlers.seed(rng_seed=0), handlers.trace() as sites:
+        sampled_law(law)
+    if sites:
+        raise InputError(
+            f"the law's {', '.join(sites)} would be inferred, which the atlas does not do; give numbers: "
+            "ExponentialLaw(0.8)"
+        )
     with jax.enable_x64(True):
         try:
             np.asarray(weights.prior.icdf(jnp.asarray(ndtr(0.5))))
-        except NotImplementedError:
+        except (NotImplementedError, ImportError):
             raise InputError(
                 f"the prior {type(weights.prior).__name__} has no quantiles (icdf); use one such as Cauchy or Normal"
             ) from None

@@ -10,11 +10,12 @@ import xarray as xr
 from .diagnostics import MOST_PARETO_K, advice, problems
 from .posterior import utility_table
 from .separation import information
-from .weight_summary import weight_table
+from .summaries import weight_table
 
 # Bits of evidence against "no more intelligent than random": once in twenty random policies.
 _LEAST_EVIDENCE = float(np.log2(20))
 _CLEAR = 0.9
+_LEAST_DRAWS = 25
 
 
 class Finding(NamedTuple):
@@ -29,8 +30,9 @@ def check_posterior(posterior: xr.DataTree) -> list[Finding]:
     """Did the sampler converge, do its importance ratios hold, is the utility identified, is there any intelligence to
     speak of, and what should be recorded next.
 
-    The evidence of intelligence is max_U g(U) - K(U) in bits: a random policy has as much with a chance of at most
-    2^-evidence, by Kraft's inequality over all candidates together.
+    The evidence of intelligence is max_U g(U) - K(U) in bits, with g that of the recorded behaviour by itself, before
+    any law favours intelligence: a random policy has as much with a chance of at most 2^-evidence, by Kraft's
+    inequality over all candidates together. Of a population it is that of its most intelligent operator.
     """
     found = [_converged(posterior), *_predicts(posterior)]
     if "utility_log_prob" in posterior["posterior"].dataset:
@@ -66,11 +68,16 @@ def _predicts(posterior):
     """Leave-one-out log score of single decisions, and its Pareto k."""
     if "log_likelihood" not in posterior.children or "action_taken" not in posterior["log_likelihood"].dataset:
         return []
+    told = posterior["log_likelihood"].dataset["action_taken"].values
+    if told.shape[0] * told.shape[1] < _LEAST_DRAWS or (told.std((0, 1)) < 1e-12).any():
+        # Where nothing varies over draws there is nothing to leave out.
+        score = np.log(np.exp(told).mean((0, 1))).mean() / np.log(2)
+        return [Finding("predicts", f"{score:.3f} bits a decision, by draws that have seen it", None)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         loo = az.loo(posterior, var_name="action_taken", pointwise=True)
     k = np.asarray(loo.pareto_k).ravel()
-    bad, number = int((k > MOST_PARETO_K).sum()), len(k)
+    bad, number = int((~(k <= MOST_PARETO_K)).sum()), len(k)
     score = f"{float(loo.elpd) / number / np.log(2):.3f} bits a decision, left out one at a time"
     if bad:
         says = f"{score}; not to be relied on: Pareto k above {MOST_PARETO_K} for {bad} of {number} decisions"
@@ -80,6 +87,10 @@ def _predicts(posterior):
 
 def _identified(posterior):
     table = utility_table(posterior)
+    if "subject_log_prob" in posterior["posterior"].dataset:
+        best = np.exp(posterior["posterior"].dataset["subject_log_prob"]).mean(("chain", "draw")).max("utility").values
+        says = f"{int((best >= _CLEAR).sum())} of {len(best)} operators have a utility with {_CLEAR:.0%}"
+        return Finding("identified", says, bool((best >= _CLEAR).all()))
     chances = table["probability"].to_numpy()
     entropy = abs(float((chances[chances > 0] * np.log2(chances[chances > 0])).sum()))
     number = int(np.searchsorted(np.cumsum(chances), _CLEAR)) + 1
@@ -90,24 +101,21 @@ def _identified(posterior):
 
 
 def _intelligent(posterior):
-    table = utility_table(posterior)
-    if not np.isfinite(table["intelligence"]).any():
+    constant = posterior["constant_data"].dataset
+    if "behaviour_intelligence" not in constant:
         return []
-    bits = table["intelligence"].where(np.isfinite(table["intelligence"]), np.inf)
-    evidence = (bits - table["code_length"]).to_numpy()
+    bits, length = constant["behaviour_intelligence"].values, constant["code_length"].values
+    evidence = np.where(np.isfinite(bits), bits, np.inf) - length
     best = int(evidence.argmax())
-    name = table["utility"][best]
-    figures = f"{table['intelligence'][best]:.1f} bits for {name}, {table['code_length'][best]:.1f} long"
+    name = str(posterior["posterior"].dataset["utility"].values[best])
+    figures = f"{bits[best]:.1f} bits for {name}, {length[best]:.1f} long"
     if evidence[best] < _LEAST_EVIDENCE:
-        return [
-            Finding(
-                "intelligent",
-                f"no more than random, for every candidate: at best {figures}. A random policy would do as well for "
-                f"some candidate with a chance of up to {min(1.0, 2.0 ** -evidence[best]):.2f}: do not read a goal "
-                "into it",
-                False,
-            )
-        ]
+        chance = min(1.0, 2.0 ** -evidence[best])
+        says = (
+            f"no more than random, for every candidate: at best {figures}. A random policy would do as well for some "
+            f"candidate with a chance of up to {chance:.2f}: do not read a goal into it"
+        )
+        return [Finding("intelligent", says, False)]
     return [Finding("intelligent", f"yes: {figures}; evidence {evidence[best]:.1f} bits", True)]
 
 
@@ -133,7 +141,7 @@ def _next_recording(posterior):
             says = f"from every start, what is best for one of {names[0]} and {names[1]} is as good for the other"
             return [Finding("next recording", says, None)]
         best = np.argsort(-apart)[:3]
-        shown = ", ".join(f"{constant['state'].values[s]} ({apart[s]:.2g})" for s in best if apart[s] > 0)
+        shown = ", ".join(f"{constant['state'].values[s]} ({apart[s]:.2f})" for s in best if apart[s] > 0)
         return [Finding("next recording", f"to tell {between}, episodes that start in {shown}", None)]
     return []
 

@@ -65,7 +65,10 @@ def fit(
     simplicity: Annotated[float, typer.Option(help="Weight on code length.")] = 1.0,
     reading: ReadingOption = Reading.policy,
     seed: Seed = 0,
-    beta: Annotated[float, typer.Option(help="Intelligence law 2^(beta g); below 1.")] = 0.8,
+    beta: Annotated[
+        float | None,
+        typer.Option(help="Law 2^(beta g), below 1; 0.8 if no law is given.", show_default=False),
+    ] = None,
     law: Annotated[
         str | None,
         typer.Option(
@@ -93,7 +96,9 @@ def fit(
     num_warmup: Annotated[int, typer.Option(help="Warm-up draws of a chain.")] = 500,
     num_samples: Annotated[int, typer.Option(help="Draws kept of a chain.")] = 500,
     num_chains: Annotated[int, typer.Option(help="Chains.")] = 4,
-    num_particles: Particles = 512,
+    num_particles: Annotated[
+        int | None, typer.Option(help="Random policies in the populations of the value tails.", show_default=False)
+    ] = None,
     tail_bits: Annotated[float, typer.Option(help="How many bits the value tails go up to.")] = 200.0,
 ) -> None:
     """Fit a posterior over utilities to a recording; writes posterior.nc, utilities.csv and report.html."""
@@ -227,7 +232,7 @@ def demo(out: Out, seed: Seed = 0) -> None:
             steps, world = (stack.enter_context(resources.as_file(file)) for file in files)
             behaviour, model = named_recording(run, steps, world)
             truth = _stated_utility(world)
-        _fit_into(run, out, behaviour, model, max_bits=12.0, states=None, beta=0.8, seed=seed)
+        _fit_into(run, out, behaviour, model, max_bits=12.0, states=None, seed=seed)
         if truth:
             print(f"the courier was in fact after: {truth}")
 
@@ -237,12 +242,14 @@ def main() -> None:
     app()
 
 
-def _fit_into(run, out, behaviour, model, *, max_bits, states, beta, law=None, **settings):
+def _fit_into(run, out, behaviour, model, *, max_bits, states, beta=None, law=None, **settings):
     """Fit, write the three files, print what was found."""
     import math
 
-    if not math.isfinite(beta):
+    if beta is not None and not math.isfinite(beta):
         raise InputError(f"--beta is {beta}; it must be a number below 1")
+    if beta is not None and law:
+        raise InputError("--beta and --law both name the intelligence law; give one")
     from .inference import fit
     from .inputs import asked_for
     from .laws import ExponentialLaw
@@ -251,12 +258,14 @@ def _fit_into(run, out, behaviour, model, *, max_bits, states, beta, law=None, *
     from .programs import load_program
     from .report import write_report
     from .sequences import comparison_world
+    from .summaries import weight_table
     from .utilities import FeatureWeights, Grammar
-    from .weight_summary import weight_table
 
     prior = settings.setdefault("policy_prior", Dirichlet(1.0))
     program = load_program(settings.pop("program", "candidates"), settings.get("reading", "policy"))
-    given = dict(intelligence_law=named_law(law, atomic=prior.atomic) if law else ExponentialLaw(beta))
+    given = {}
+    if law or beta is not None:
+        given["intelligence_law"] = named_law(law, atomic=prior.atomic) if law else ExponentialLaw(beta)
     if "weights" in asked_for(program, settings.get("reading", "policy")):
         given["weights"] = FeatureWeights(model, states=states)
     else:

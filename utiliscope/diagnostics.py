@@ -8,6 +8,7 @@ import xarray as xr
 
 MOST_RHAT, LEAST_ESS = 1.01, 400  # Vehtari et al. (2021)
 MOST_PARETO_K = 0.7  # Vehtari et al. (2024)
+_LEAST_DRAWS = 25  # for a Pareto k
 
 
 class ConvergenceWarning(UserWarning):
@@ -59,6 +60,8 @@ def pareto_k(log_ratio) -> float:
     where ratios are not finite, -inf where they are all the same.
     """
     log_ratio = np.asarray(log_ratio, np.float64).ravel()
+    if len(log_ratio) < _LEAST_DRAWS:
+        return np.nan
     if not np.isfinite(log_ratio).all():
         return np.inf
     if np.ptp(log_ratio) < 1e-12:
@@ -78,6 +81,8 @@ def problems(diagnostics: dict) -> list[str]:
         found.append(f"the effective sample size is down to {diagnostics['min_ess']:.0f} (should be above {LEAST_ESS})")
     if diagnostics.get("num_divergences", 0):
         found.append(f"{diagnostics['num_divergences']} draws diverged")
+    if np.isnan(diagnostics.get("pareto_k", 0.0)):
+        found.append(f"fewer than {_LEAST_DRAWS} draws are too few for a Pareto k")
     if diagnostics.get("pareto_k", -np.inf) > MOST_PARETO_K:
         k = diagnostics["pareto_k"]
         found.append(f"the Pareto k of its importance ratios is {k:.2f} (should be at most {MOST_PARETO_K})")
@@ -88,6 +93,8 @@ def problems(diagnostics: dict) -> list[str]:
 
 def advice(diagnostics: dict) -> str:
     """What to do about them."""
+    if "rounds" in diagnostics and ("pareto_k" in diagnostics or not diagnostics.get("settled", 1)):
+        return "run longer, with more particles: where the atlas is thin, its bits and those of fresh splitting differ"
     if diagnostics.get("pareto_k", -np.inf) > MOST_PARETO_K:
         return "this is not the posterior but a poor likeness of it: take another guide, or method='nuts'"
     if diagnostics.get("num_divergences", 0):

@@ -49,7 +49,7 @@ def fit(
     num_warmup: int = 500,
     num_samples: int = 500,
     num_chains: int = 4,
-    num_particles: int = 512,
+    num_particles: int | None = None,
     tail_bits: float = 200.0,
     prior_predictive: bool = True,
     seed: int = 0,
@@ -75,9 +75,11 @@ def fit(
     method: "nuts"; "svi", a variational guide ("low-rank", "flow" or "diagonal") after `num_steps` steps, with a Pareto
     k that tells how wrong it is; "exact", for programs without continuous sites. By default "exact" where that is so,
     "svi" beyond 5000 numbers, else "nuts". Discrete sites are summed out in any case.
-    num_particles: random policies in the value tails' populations. tail_bits: how far the tails go at most; beyond
+    num_particles: random policies in the value tails' populations, 512 by default, and in the splitting runs of the
+    atlas, 128 by default. tail_bits: how far the tails go at most; beyond
     it intelligence is a lower bound, flagged.
-    prior_predictive: whether the program is also sampled without the recording (as long again).
+    prior_predictive: whether NUTS also samples the program without the recording (as long again), where it reads
+    counts or actions; not with an atlas.
     progress: called with what is being done ("value tails 3/40", "compiling", "sampling", ...).
 
     The groups are posterior (`utility_log_prob` and `intelligence` over a named utility dimension, `policy`,
@@ -99,6 +101,11 @@ def fit(
         raise InputError(f"method is {method!r} and guide is {guide!r}; choose among {choices}")
     function = load_program(program, reading)
     wanted = asked_for(function, reading)
+    given = dict(weights=weights, intelligence_law=intelligence_law, temperature=temperature, noise=noise)
+    for name, value in given.items():
+        if value is not None and name not in wanted:
+            known = getattr(function, "__name__", function)
+            raise InputError(f"the program {known!r} asks for no {name}, so it would do nothing; leave it out")
     if not isinstance(behaviour, Behaviour):
         say("reading the recording")
         behaviour = read_behaviour(behaviour, world)
@@ -110,6 +117,8 @@ def fit(
         )
     if "intelligence_law" in wanted and not policy_prior.atomic:
         law.log_mean()  # an improper law is refused before the work begins
+    if num_particles is None:
+        num_particles = 128 if "atlas" in wanted else 512
     if temperature is None:
         from .models.boltzmann import DEFAULT_TEMPERATURE as temperature
     seconds: dict[str, float] = {}
@@ -142,6 +151,7 @@ def fit(
         return assemble(
             key,
             inputs=inputs,
+            wanted=wanted,
             world=mean_world(inputs.world),
             attributes=dict(
                 program=getattr(function, "__name__", str(function)),
@@ -150,11 +160,16 @@ def fit(
                 seed=int(seed),
                 **(dict(policy_prior=described(policy_prior)) if random else {}),
                 **(dict(num_particles=int(num_particles), tail_bits=float(tail_bits)) if random else {}),
+                **{name: _text(getattr(inputs, name)) for name in ("temperature", "noise") if name in wanted},
                 **(dict(intelligence_law=described(law)) if "intelligence_law" in wanted else {}),
                 **{f"seconds_{name}": round(value, 2) for name, value in seconds.items()},
             ),
             **found,
         )
+
+
+def _text(parameter) -> str:
+    return described(parameter) if isinstance(parameter, dist.Distribution) else f"{parameter:g}"
 
 
 def _by_program(key, function, inputs, wanted, shape, method, guide, num_steps, prior_predictive) -> dict:

@@ -80,6 +80,12 @@ class BumpLaw(eqx.Module):
     mean: Parameter = 10.0
     shape: Parameter = 2.0
 
+    def __check_init__(self):
+        for name in ("mean", "shape"):
+            value = getattr(self, name)
+            if isinstance(value, float | int) and not 0 < value < math.inf:
+                raise InputError(f"BumpLaw({name}={value}): it must be a number above 0, or a distribution over such")
+
     def log_weight(self, bits):
         return DensityLaw(dist.Gamma(self.shape, self.shape / self.mean)).log_weight(bits)
 

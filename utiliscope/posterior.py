@@ -11,15 +11,16 @@ from numpyro import handlers
 
 from .diagnostics import diagnose, warn_of
 from .errors import InputError
+from .evidence import behaviour_bits
 from .laws import sampled_law
 from .separation import start_separation
 from .world.transition import moves
 
 
-def assemble(key, *, inputs, world, samples, stats, found, prior, predicted, attributes) -> xr.DataTree:
+def assemble(key, *, inputs, wanted, world, samples, stats, found, prior, predicted, attributes) -> xr.DataTree:
     """ArviZ groups of a run: samples `[chains, draws, ...]` under their names, with what they were conditioned on.
 
-    inputs: of the program. found: diagnostics of the method. prior: samples without the recording, or None. predicted:
+    inputs: of the program; wanted: the names that it asked for. found: diagnostics of the method. prior: samples without the recording, or None. predicted:
     what `decision_draws` tells of the draws of "posterior" and "prior". A draw of the utility's index
     (`utility_index`) is added from its posterior given the other sites.
     """
@@ -39,13 +40,9 @@ def assemble(key, *, inputs, world, samples, stats, found, prior, predicted, att
         coords["utility"] = list(candidates.names)
         constant["code_length"] = np.asarray(candidates.code_length)
         if "intelligence" in samples:
-            law = _mean_law(inputs.intelligence_law, samples)
-            tails = inputs.tails
-            constant |= {
-                "intelligence_std_error": _tail_error(tails, samples["intelligence"]),
-                "probability_tail_error": _weight_error(tails, samples, law),
-                "beyond_tail": _share_beyond(tails, samples["intelligence"]),
-            }
+            constant |= _of_tails(inputs, wanted, samples)
+            if (bits := behaviour_bits(key, inputs, wanted)) is not None:
+                constant["behaviour_intelligence"] = bits
         if "policy" not in samples and (apart := _separation(inputs, samples)) is not None:
             constant["start_separation"] = apart
     if "weights" in samples:
@@ -68,17 +65,49 @@ def assemble(key, *, inputs, world, samples, stats, found, prior, predicted, att
     if prior is not None:
         groups["prior"] = prior
     for name, told in predicted.items():
-        if name == "posterior" and told:
+        if name == "posterior" and told and told["log_likelihood"]:
             groups["log_likelihood"] = told["log_likelihood"]
         if told and told["replicated"] is not None:
             groups[f"{name}_predictive"] = {"action_taken": told["replicated"]}
     tree = az.from_dict(groups, coords=coords, dims=_dims(samples))
+    if "action_taken" in groups.get("log_likelihood", {}):
+        likelihood = tree["log_likelihood"].dataset
+        tree["log_likelihood"] = xr.DataTree(likelihood.assign_coords(decision=predicted["posterior"]["choices"]))
     diagnostics = diagnose(tree) if "diverging" in stats else {}
     diagnostics |= {name: value for name, value in found.items() if name not in diagnostics}
     tree["posterior"].attrs.update(attributes | diagnostics)
     tree["constant_data"].attrs.update(discount=float(world.discount), horizon=world.horizon or 0)
     warn_of(diagnostics, stacklevel=3)
     return tree
+
+
+def _of_tails(inputs, wanted, samples) -> dict:
+    """What the value tails bring to errors, `[U]` each; of many operators, the mean and the most over them."""
+    if not {"tails", "subject_tails"} & set(wanted):
+        return {}
+    law = _mean_law(inputs.intelligence_law, samples)
+
+    def of_one(tails, bits, log_prob):
+        return (
+            _tail_error(tails, bits),
+            _weight_error(tails, {"intelligence": bits, "utility_log_prob": log_prob}, law),
+            _share_beyond(tails, bits),
+        )
+
+    if "subject_log_prob" not in samples:
+        found = of_one(inputs.tails, samples["intelligence"], samples["utility_log_prob"])
+    else:
+        each = [
+            of_one(
+                inputs.subject_tails[n] if "subject_tails" in wanted else inputs.tails,
+                samples["subject_intelligence"][:, :, n],
+                samples["subject_log_prob"][:, :, n],
+            )
+            for n in range(len(inputs.subjects))
+        ]
+        first, second, third = (np.stack(part) for part in zip(*each, strict=True))
+        found = first.mean(0), second.mean(0), third.max(0)
+    return dict(zip(_OF_TAILS, found, strict=True))
 
 
 def _separation(inputs, samples):
@@ -127,6 +156,7 @@ _DIMS = {
     "beyond_tail": ["utility"],
     "initial": ["state"],
     "start_separation": ["state"],
+    "behaviour_intelligence": ["utility"],
     "features": ["feature", "state"],
     "xy": ["state", "axis"],
     "moves": ["move", "end"],
@@ -192,8 +222,8 @@ def utility_table(posterior: xr.DataTree) -> pd.DataFrame:
         raise InputError("this posterior has weights of features instead of utilities: see weight_table(posterior)")
     probability = np.exp(draws["utility_log_prob"].values)
     # Boltzmann-rational agents have no intelligence to speak of.
-    told = "intelligence" in draws
-    bits = draws["intelligence"].values if told else np.full(probability.shape, np.nan)
+    told = "intelligence" in draws and "beyond_tail" in constant
+    bits = draws["intelligence"].values if "intelligence" in draws else np.full(probability.shape, np.nan)
     nothing = np.zeros(probability.shape[-1])
     of = {name: constant[name].values if told else nothing for name in _OF_TAILS}
     table = pd.DataFrame(

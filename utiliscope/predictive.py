@@ -19,8 +19,9 @@ def decision_draws(key, program, given, sites, samples, inputs) -> dict:
     `[S, A]` or `[U, S, A]`, if it asks for `counts`); then the utility of a draw is `utility_index`. given: its inputs.
     sites: draws of its continuous sites.
 
-    log_likelihood: `[chains, draws, N]` nats (`action_taken`), or sums over episodes (`episode_actions`). replicated:
-    `[chains, draws, N]` actions drawn anew, None if there are too many.
+    log_likelihood: `[chains, draws, C]` nats (`action_taken`) of the decisions `choices` `[C]` in which there was a
+    choice, or sums over episodes (`episode_actions`). replicated: `[chains, draws, N]` actions drawn anew, None if there
+    are too many.
     """
     table = inputs.behaviour.table
     states, actions = (table[name].to_numpy() for name in ("state", "action"))
@@ -58,7 +59,10 @@ def decision_draws(key, program, given, sites, samples, inputs) -> dict:
     found = np.asarray(found).reshape(*size, -1)
     if not few:
         return {"log_likelihood": {"episode_actions": found}, "replicated": None}
-    return {"log_likelihood": {"action_taken": found}, "replicated": np.asarray(replicated).reshape(*size, -1)}
+    # Where there is one action only nothing is said, and leaving it out would divide by a spread of 0.
+    free = np.flatnonzero(np.asarray(inputs.world.available)[states].sum(-1) > 1)
+    told = {"action_taken": found[..., free]} if len(free) else {}
+    return {"log_likelihood": told, "choices": free, "replicated": np.asarray(replicated).reshape(*size, -1)}
 
 
 def _returned(program, given, values):

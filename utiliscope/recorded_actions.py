@@ -28,4 +28,4 @@ class RecordedActions(dist.Distribution):
 
     def sample(self, key, sample_shape=()):
         shape = (*sample_shape, *jnp.shape(self.policy))
-        return jax.random.multinomial(key, jnp.asarray(self.visits)[..., None], self.policy, shape=shape)
+        return jax.random.multinomial(key, jnp.asarray(self.visits), self.policy, shape=shape)

@@ -16,8 +16,8 @@ from .answers import answer, diagnosis, probability_text, weight_answer, with_er
 from .outputs import written_whole
 from .plots import plot_diagnostics, plot_recording, plot_tradeoff, plot_utilities
 from .posterior import utility_table
+from .summaries import weight_table
 from .weight_plot import plot_weights
-from .weight_summary import weight_table
 
 _MOST_ROWS = 20
 _DPI = 150
@@ -165,6 +165,8 @@ def _settings(posterior) -> list[tuple[str, str]]:
         ("program", attributes.get("program", "")),
         ("random policies", attributes.get("policy_prior", "")),
         ("intelligence law", attributes.get("intelligence_law", "")),
+        ("temperature", attributes.get("temperature", "")),
+        ("noise", attributes.get("noise", "")),
         ("simplicity", f"{float(attributes.get('simplicity', 1.0)):g}"),
         ("discount", f"{float(constant.get('discount', float('nan'))):g} per step"),
         ("horizon", f"{int(constant['horizon'])} actions" if constant.get("horizon") else "none"),

@@ -1,5 +1,7 @@
 """What `fit` is told, checked before any work."""
 
+from numbers import Real
+
 import numpy as np
 from numpyro import distributions as dist
 
@@ -19,7 +21,7 @@ def positive(name, value, zero=False):
         if positive and not value.batch_shape and not value.event_shape:
             return value
         raise InputError(f"{name} has a prior over other than positive numbers; take one such as LogNormal(0, 1)")
-    if isinstance(value, float | int) and (value > 0 or (zero and value == 0)) and np.isfinite(value):
+    if isinstance(value, Real | np.floating) and (value > 0 or (zero and value == 0)) and np.isfinite(value):
         return float(value)
     raise InputError(f"{name} is {value!r}; give a number above 0, or a NumPyro distribution to infer it")
 
@@ -35,7 +37,7 @@ def check_settings(world, policy_prior, law, candidates, weights, simplicity, sh
         )
     if weights is not None and not isinstance(weights, FeatureWeights):
         raise InputError(f"weights is {weights!r:.60}; give FeatureWeights(world)")
-    if not (np.isfinite(simplicity) and simplicity >= 0):
+    if not (isinstance(simplicity, Real) and np.isfinite(simplicity) and simplicity >= 0):
         raise InputError(f"simplicity is {simplicity}; it must be a weight >= 0")
     for (name, value), least in zip(shape._asdict().items(), (1, 4, 1), strict=True):
         check_whole(name, value, least)

@@ -35,6 +35,21 @@ def over_cells(program, inputs, values=None):
             f"the program {name!r} has discrete sites ({', '.join(discrete)}) but none called 'utility'; name the one "
             "that picks the candidate so, as models/achieved.py does"
         )
+    program_name = getattr(program, "__name__", program)
+    for name, site in discrete.items():
+        if np.ndim(site["value"]):
+            raise InputError(
+                f"the discrete site {name!r} of the program {program_name!r} is an array; only single choices "
+                "are summed out: write the sum into the program, as models/candidates.py does"
+            )
+    with handlers.block(), handlers.seed(rng_seed=0):
+        told = handlers.trace(program).get_trace(**inputs)
+    for name in ("operator", "intelligence"):
+        if name not in told:
+            raise InputError(
+                f"the program {program_name!r} has discrete sites but no {'factor' if name == 'operator' else 'site'} "
+                f"{name!r}; see models/achieved.py"
+            )
     names = ["utility", *(name for name in discrete if name != "utility")]
     choices = [discrete[name]["fn"].enumerate_support(expand=False).reshape(-1) for name in names]
     if np.prod([float(len(some)) for some in choices]) > _MOST_CELLS:
@@ -82,5 +97,9 @@ def read_off(key, log_joint, factor, bits, shape=()):
     probability = jnp.exp(log_prob)[:, None]
     chance = probability * jax.nn.softmax(log_joint, axis=1)
     chance = chance + (1 - probability) * jax.nn.softmax(log_joint - factor, axis=1)
-    drawn = jax.random.categorical(key, jnp.log(chance), shape=(*shape, len(log_prob)))
+    # By the inverse of the cumulative share: noise for every cell of every draw would take gigabytes.
+    reached = jnp.cumsum(chance, axis=1)
+    level = jax.random.uniform(key, (*shape, len(log_prob))) * reached[:, -1]
+    find = jax.vmap(lambda cells, at: jnp.searchsorted(cells, at, side="right"), (0, -1), -1)
+    drawn = jnp.minimum(find(reached, level), bits.shape[1] - 1)
     return jnp.broadcast_to(log_prob, drawn.shape), bits[jnp.arange(len(log_prob)), drawn]

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from .diagnostics import pareto_k
 from .errors import InputError
+from .summation import latent_sites
 
 GUIDES = {"low-rank": AutoLowRankMultivariateNormal, "flow": AutoBNAFNormal, "diagonal": AutoDiagonalNormal}
 _PARTICLES = 8  # of the bound's gradient
@@ -34,6 +35,11 @@ def run_svi(key, program, inputs, *, guide, num_steps, num_samples, num_chains, 
     """
     if guide not in GUIDES:
         raise InputError(f"guide is {guide!r}; choose {', '.join(GUIDES)}")
+
+    if guide == "flow":
+        continuous, _ = latent_sites(program, inputs)
+        if sum(np.size(site["value"]) for site in continuous.values()) < 2:
+            raise InputError("a flow bends two numbers or more, and this program has one; take guide='low-rank'")
 
     def fall(step):
         return _FIRST_STEP * (_LAST_STEP / _FIRST_STEP) ** (step / num_steps)

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from .weight_summary import weight_table
+from .summaries import weight_table
 
 _INK, _MUTED, _BLUE, _RED = "#1f2933", "#7b8794", "#2a6f97", "#c1443c"
 

@@ -11,6 +11,8 @@ from numbers import Real
 
 import jax
 import numpy as np
+import numpyro
+from jax.scipy.special import ndtr
 from numpyro import distributions as dist
 
 from utiliscope.errors import InputError
@@ -19,6 +21,7 @@ from utiliscope.world.possible import World
 from .priors import payment_features
 
 _LEAST_MASS = 1e-9
+_LIGHT = dist.Normal, dist.Laplace, dist.Logistic, dist.Gumbel
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,3 +77,14 @@ class FeatureWeights:
         # Far out a difference of masses has no digits left, and the density hardly changes within a cell.
         in_nats = np.where(mass > _LEAST_MASS, np.log(np.maximum(mass, _LEAST_MASS)), log_density + np.log(2 * half))
         return -in_nats.sum(-1) / math.log(2)
+
+
+def sampled_weights(weights: FeatureWeights):
+    """The site `weights` `[F]` of a program.
+
+    Priors with heavy tails are sampled by their normal scores: from such tails NUTS would not come back.
+    """
+    if isinstance(weights.prior, _LIGHT):
+        return numpyro.sample("weights", weights.distribution)
+    score = numpyro.sample("score", dist.Normal().expand([len(weights)]).to_event(1))
+    return numpyro.deterministic("weights", weights.prior.icdf(ndtr(score)))

@@ -1,4 +1,4 @@
-"""What a posterior over continuous weights of features says of each feature."""
+"""What a posterior says of each feature, where weights are continuous, and of each operator of a population."""
 
 import arviz as az
 import numpy as np
@@ -34,3 +34,25 @@ def weight_table(posterior: xr.DataTree) -> pd.DataFrame:
         }
     )
     return table.sort_values("weight", ascending=False, ignore_index=True)
+
+
+def subject_table(posterior: xr.DataTree) -> pd.DataFrame:
+    """Operators of a population, each with the utility that is likeliest for it.
+
+    Columns: subject; utility; probability; intelligence (bits, posterior mean for that utility). Raises InputError for
+    a posterior of one operator.
+    """
+    draws = posterior["posterior"].dataset
+    if "subject_log_prob" not in draws:
+        raise InputError("this posterior is of one operator; see utility_table(posterior)")
+    chances = np.exp(draws["subject_log_prob"]).mean(("chain", "draw")).values
+    bits = draws["subject_intelligence"].mean(("chain", "draw")).values
+    best, rows = chances.argmax(1), np.arange(len(chances))
+    return pd.DataFrame(
+        {
+            "subject": draws["subject"].values,
+            "utility": draws["utility"].values.astype(str)[best],
+            "probability": chances[rows, best],
+            "intelligence": bits[rows, best],
+        }
+    )
