@@ -7,7 +7,7 @@ import numpy as np
 from .row_dirichlet import dirichlet_rows
 from .values import expected_utility
 
-_POLICIES, _BATCH = 100, 10
+_POLICIES = 40
 
 
 def behaviour_bits(key, inputs, wanted) -> np.ndarray | None:
@@ -24,20 +24,13 @@ def behaviour_bits(key, inputs, wanted) -> np.ndarray | None:
     counts = inputs.subject_counts if "subject_counts" in wanted else inputs.behaviour.counts()[None]
     available, payoffs = jnp.asarray(inputs.world.available), inputs.candidates.payoffs
     concentration = getattr(inputs.policy_prior, "concentration", 1.0)
-
-    def one(given):
-        key, counts = given
-        return inputs.tails.bits(
-            expected_utility(inputs.world, dirichlet_rows(key, concentration + counts, available), payoffs)
-        )
-
-    keys = jax.random.split(jax.random.fold_in(key, 5), _POLICIES)
-    means = [
-        np.asarray(jax.lax.map(one, (keys, jnp.broadcast_to(some, (_POLICIES, *some.shape))), batch_size=_BATCH)).mean(
-            0
-        )
-        for some in counts
-    ]
+    means = []
+    for n, some in enumerate(counts):
+        own_key = jax.random.fold_in(jax.random.fold_in(key, 5), n)
+        policies = dirichlet_rows(own_key, concentration + some, available, (_POLICIES,))
+        # One by one, by what is compiled already: a map over them would be compiled anew in every fit.
+        bits = [inputs.tails.bits(expected_utility(inputs.world, policy, payoffs)) for policy in policies]
+        means.append(np.mean(bits, axis=0))
     return np.stack(means).max(0)
 
 

@@ -20,9 +20,9 @@ from .world.transition import moves
 def assemble(key, *, inputs, wanted, world, samples, stats, found, prior, predicted, attributes) -> xr.DataTree:
     """ArviZ groups of a run: samples `[chains, draws, ...]` under their names, with what they were conditioned on.
 
-    inputs: of the program; wanted: the names that it asked for. found: diagnostics of the method. prior: samples without the recording, or None. predicted:
-    what `decision_draws` tells of the draws of "posterior" and "prior". A draw of the utility's index
-    (`utility_index`) is added from its posterior given the other sites.
+    inputs: of the program; wanted: the names that it asked for. found: diagnostics of the method. prior: samples
+    without the recording, or None. predicted: what `decision_draws` tells of the draws of "posterior" and "prior". A
+    draw of the utility's index (`utility_index`) is added from its posterior given the other sites.
     """
     samples = dict(samples)
     behaviour = inputs.behaviour

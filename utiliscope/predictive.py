@@ -20,8 +20,8 @@ def decision_draws(key, program, given, sites, samples, inputs) -> dict:
     sites: draws of its continuous sites.
 
     log_likelihood: `[chains, draws, C]` nats (`action_taken`) of the decisions `choices` `[C]` in which there was a
-    choice, or sums over episodes (`episode_actions`). replicated: `[chains, draws, N]` actions drawn anew, None if there
-    are too many.
+    choice, or sums over episodes (`episode_actions`). replicated: `[chains, draws, N]` actions drawn anew, None if
+    there are too many.
     """
     table = inputs.behaviour.table
     states, actions = (table[name].to_numpy() for name in ("state", "action"))
