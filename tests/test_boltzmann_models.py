@@ -117,7 +117,7 @@ def test_maxent_candidates_as_the_plain_baseline():
     counts = recording(WORLD, 4).counts()
     plain = benchmark("boltzmann")
     for temperature in (0.1, 2.0):
-        sites, _, _ = traced(
+        sites, log_policies, _ = traced(
             maxent, counts, WORLD, candidates, values={"temperature": temperature}, temperature=DEFAULT_TEMPERATURE,
             simplicity=1.0,
         )  # fmt: skip
@@ -125,7 +125,7 @@ def test_maxent_candidates_as_the_plain_baseline():
             counts, WORLD, candidates.payoffs, candidates.code_length, temperatures=temperature, soft=True
         )
         np.testing.assert_allclose(sites["utility_log_prob"], expected.log_prob, atol=1e-6)
-        np.testing.assert_allclose(sites["policy"].sum(-1), 1.0)
+        np.testing.assert_allclose(np.exp(log_policies).sum(-1), 1.0)
     settings = dict(temperature=DEFAULT_TEMPERATURE, simplicity=1.0)
 
     def log_density(temperature):

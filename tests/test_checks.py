@@ -49,7 +49,7 @@ def test_starts_that_separate():
 
 
 def test_behaviour_with_a_goal():
-    told = found(fitted(["left"] * 40))
+    told = found(fitted(["left"] * 400))
     assert told["intelligent"].good and "reach(a)" in told["intelligent"].says
     assert "left out one at a time" in told["predicts"].says
     assert set(told) >= {"converged", "predicts", "identified", "next recording"}

@@ -71,16 +71,19 @@ def summed_program(program):
     """`program` with its discrete sites summed out, so that NUTS sees the continuous ones alone."""
 
     def summed(**inputs):
-        _, discrete = latent_sites(program, inputs)
+        continuous, discrete = latent_sites(program, inputs)
         first = {name: jnp.zeros((), int) for name in discrete}
+        with handlers.block(), handlers.seed(rng_seed=0):
+            own = set(handlers.trace(program).get_trace(**inputs)) - set(continuous)
 
+        # Only what is the program's own is hidden: where NUTS makes a site real, it adds a factor, the Jacobian.
         def hidden(site):
-            return site["type"] != "sample" or site["is_observed"] or site["name"] in discrete
+            return site["name"] in own
 
         with handlers.trace() as seen, handlers.block(hide_fn=hidden), handlers.substitute(data=first):
             program(**inputs)
-        values = {name: site["value"] for name, site in seen.items()}
-        log_prior = sum(site["fn"].log_prob(site["value"]).sum() for site in seen.values())
+        values = {name: seen[name]["value"] for name in continuous}
+        log_prior = sum(seen[name]["fn"].log_prob(values[name]).sum() for name in continuous)
         log_joint, _, _ = over_cells(program, inputs, values)
         numpyro.factor("summed", logsumexp(log_joint) - log_prior)
 
