@@ -150,8 +150,9 @@ def test_a_law_is_inferred_from_what_was_achieved():
     paid = np.array([[2.0, 1.0, 0.0], [2.5, 1.2, 0.0], [0, 0, 0]])
     candidates = us.candidate_set(world, {"more": paid, "less": -paid, "0": 0 * paid}, [2.0] * 3)
     steps = pd.DataFrame([dict(episode=0, t=t, state=t, action=a) for t, a in enumerate((0, 1))])
+    # A few of the longest steps diverge; what is drawn is compared with the exact sums.
     prior, options = dist.HalfNormal(1.5), dict(num_warmup=300, num_samples=3000, num_chains=2)
-    posterior = us.fit(
+    posterior = quiet(
         steps,
         world,
         reading="achieved",
