@@ -483,6 +483,7 @@ def test_the_range_to_a_horizon(seed):
     assert values.max() <= found + 1e-12 and len(np.unique(flips, axis=0)) > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_the_best_policy_without_memory(seed):
     """The best of all deterministic ones, in these worlds; in others a local optimum."""

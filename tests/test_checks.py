@@ -48,6 +48,7 @@ def test_starts_that_separate():
     assert apart[0] == apart[3] == 0.0
 
 
+@pytest.mark.slow
 def test_behaviour_with_a_goal():
     told = found(fitted(["left"] * 400))
     assert told["intelligent"].good and "reach(a)" in told["intelligent"].says

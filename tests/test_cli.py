@@ -167,6 +167,7 @@ def test_no_preference_has_no_bits(grid, files, key):
     assert estimate == (0.0, 0.0, False) and spread == 0
 
 
+@pytest.mark.slow
 def test_behaviour_intelligence_agrees_with_plain_monte_carlo(files, key):
     """Operator policies and random policies drawn by NumPy, and counted."""
     world = us.read_world(files / "world.json")

@@ -253,6 +253,7 @@ def test_a_population_has_subjects(population):
     np.testing.assert_allclose(told, np.log(draws["subject_policy"].values[:, :, 1, 0, 1]))
 
 
+@pytest.mark.slow
 def test_a_population_by_what_was_achieved(tmp_path):
     posterior = quiet(
         pulls("xxxyxzzz", [2, 2, 2, 3, 3, 3, 10, 10]),

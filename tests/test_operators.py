@@ -194,6 +194,7 @@ def test_a_population():
     agree(np.exp(found["utility_log_prob"]), exact[:9].reshape(3, 3).mean(0), 5e-3)
 
 
+@pytest.mark.slow
 def test_a_population_by_what_was_achieved():
     """Nothing is left open by the episodes: then the likelihoods are h(g) / Z at the achieved values."""
     law, value = us.ExponentialLaw(0.9), np.zeros((3, 3))

@@ -108,6 +108,7 @@ def test_moves_leave_the_prior_invariant(name):
     assert_within_errors(means, np.concatenate([mean, square, [cross]]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 def test_moves_keep_to_available_actions(name):
     prior, key = PRIORS[name], jax.random.key(4)
@@ -184,6 +185,7 @@ def test_distribution_and_prior_draw_alike():
 RAGGED = np.array([[False, True, True, False, True], [True, False, False, False, False]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("available", [AVAILABLE, np.ones((2, 4), bool), RAGGED])
 def test_transform_is_a_bijection_with_its_jacobian(available):
     transform = distributions.biject_to(RowDirichlet(1.0, available).support)

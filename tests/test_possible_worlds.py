@@ -162,6 +162,7 @@ def test_intelligence_compares_policies_by_their_mean_over_worlds(seed, key):
         assert estimate.value == pytest.approx(-np.log2(np.mean(values >= values[place] - 1e-9)))
 
 
+@pytest.mark.slow
 def test_the_mean_of_intelligence_over_worlds_is_something_else(key):
     # In either world lighting the lamp is one bit of luck; to somebody who does not know the world nothing is.
     light, _ = members = switch([1, -1])
@@ -407,6 +408,7 @@ def test_the_policy_reading_averages_worlds():
     assert posterior["constant_data"]["moves"].values.tolist() == [[0, 0], [0, 1], [1, 1]]
 
 
+@pytest.mark.slow
 def test_competence_averages_worlds(key):
     _, worlds, behaviour = pressed_in_vain()
     competence = us.behaviour_intelligence(key, behaviour, worlds, REACH_LIT, num_policies=50, num_particles=64)

@@ -201,6 +201,7 @@ class Ideal:
         self.values[n] = 1 / warmth + self.random.normal()
 
 
+@pytest.mark.slow
 def test_reported_errors_of_ideal_populations():
     found, points = [], np.array([2.0, 4.0, 6.0])
     for seed in range(100):

@@ -254,6 +254,7 @@ def test_kraft_equality_of_the_parts():
         assert mass == pytest.approx(1 - 2.0**-doublings, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_samples_follow_the_code_lengths():
     grammar = us.Grammar(MIXED, states=True, actions=True)
     count = 1500
