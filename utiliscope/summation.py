@@ -15,12 +15,19 @@ _MOST_CELLS = 50_000_000
 
 def latent_sites(program, inputs) -> tuple[dict, dict]:
     """The latent sites of a program, continuous and discrete: names and NumPyro's record of each."""
-    # Hidden from those who trace the caller: they would see its sites twice.
+    return _latent(_sites(program, inputs))
+
+
+def _sites(program, inputs) -> dict:
+    """All sites of a program, hidden from those who trace the caller: they would see them twice."""
     with handlers.block(), handlers.seed(rng_seed=0):
-        trace = handlers.trace(program).get_trace(**inputs)
-    sites = {name: site for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
-    discrete = {name: site for name, site in sites.items() if site["fn"].support.is_discrete}
-    return {name: site for name, site in sites.items() if name not in discrete}, discrete
+        return handlers.trace(program).get_trace(**inputs)
+
+
+def _latent(sites) -> tuple[dict, dict]:
+    latent = {name: site for name, site in sites.items() if site["type"] == "sample" and not site["is_observed"]}
+    discrete = {name: site for name, site in latent.items() if site["fn"].support.is_discrete}
+    return {name: site for name, site in latent.items() if name not in discrete}, discrete
 
 
 def over_cells(program, inputs, values=None):
@@ -28,24 +35,21 @@ def over_cells(program, inputs, values=None):
 
     The site `utility` comes first, all others together make the cells. values: of the continuous sites.
     """
-    _, discrete = latent_sites(program, inputs)
+    sites, program_name = _sites(program, inputs), getattr(program, "__name__", program)
+    _, discrete = _latent(sites)
     if "utility" not in discrete:
-        name = getattr(program, "__name__", program)
         raise InputError(
-            f"the program {name!r} has discrete sites ({', '.join(discrete)}) but none called 'utility'; name the one "
-            "that picks the candidate so, as models/achieved.py does"
+            f"the program {program_name!r} has discrete sites ({', '.join(discrete)}) but none called 'utility'; "
+            "name the one that picks the candidate so, as models/achieved.py does"
         )
-    program_name = getattr(program, "__name__", program)
     for name, site in discrete.items():
         if np.ndim(site["value"]):
             raise InputError(
                 f"the discrete site {name!r} of the program {program_name!r} is an array; only single choices "
                 "are summed out: write the sum into the program, as models/candidates.py does"
             )
-    with handlers.block(), handlers.seed(rng_seed=0):
-        told = handlers.trace(program).get_trace(**inputs)
     for name in ("operator", "intelligence"):
-        if name not in told:
+        if name not in sites:
             raise InputError(
                 f"the program {program_name!r} has discrete sites but no {'factor' if name == 'operator' else 'site'} "
                 f"{name!r}; see models/achieved.py"
@@ -71,10 +75,9 @@ def summed_program(program):
     """`program` with its discrete sites summed out, so that NUTS sees the continuous ones alone."""
 
     def summed(**inputs):
-        continuous, discrete = latent_sites(program, inputs)
-        first = {name: jnp.zeros((), int) for name in discrete}
-        with handlers.block(), handlers.seed(rng_seed=0):
-            own = set(handlers.trace(program).get_trace(**inputs)) - set(continuous)
+        sites = _sites(program, inputs)
+        continuous, discrete = _latent(sites)
+        first, own = {name: jnp.zeros((), int) for name in discrete}, set(sites) - set(continuous)
 
         # Only what is the program's own is hidden: where NUTS makes a site real, it adds a factor, the Jacobian.
         def hidden(site):
