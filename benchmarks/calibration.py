@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import calibration_achieved as achievers
+import calibration_atlas as atlas
 import calibration_cases as cases
 import calibration_planners as planners
 import calibration_wrong as wrong
@@ -42,6 +43,7 @@ PROGRAMS = {
     "achieved": lambda: achievers.achieved(setting(2), LAW, 0.1, quantities=BETA),
     "achieved_bump": lambda: achievers.achieved(setting(2), us.BumpLaw(4.0, 4.0), 0.1),
     "achieved_population": lambda: achievers.achieved_population(setting(2), LAW, 0.1, quantities=BETA),
+    "weights": lambda: atlas.weights(setting(3), us.BumpLaw(4.0, 4.0)),
     "boltzmann": lambda: planners.boltzmann(setting(3)),
     "boltzmann_weights": lambda: planners.with_weights(setting(3), "boltzmann_weights", False),
     "maxent": lambda: planners.maxent(setting(3)),

@@ -150,7 +150,7 @@ def log_mass(candidates):
     return jax.nn.log_softmax(-LN2 * candidates.code_length)
 
 
-def _log_likelihood(counts, policy):
+def log_likelihood(counts, policy):
     return jnp.where(counts > 0, counts * jnp.log(jnp.where(counts > 0, policy, 1.0)), 0.0).sum((-2, -1))
 
 
@@ -161,7 +161,7 @@ def _named(*names):
         found = {name: sites[name] for name in names}
         if "policy" in sites:
             found |= {f"policy[{s}, 0]": sites["policy"][s, 0] for s in range(2)}
-            found["log likelihood"] = _log_likelihood(data["counts"], sites["policy"])
+            found["log likelihood"] = log_likelihood(data["counts"], sites["policy"])
         return found
 
     return quantities
@@ -236,7 +236,7 @@ def population(setting, law, quantities=()) -> Case:
     def read(sites, data):
         return of_population(sites, quantities) | {
             "policy of 0 [0, 0]": sites["subject_policy"][0, 0, 0],
-            "log likelihood": _log_likelihood(data["subject_counts"], sites["subject_policy"]).sum(),
+            "log likelihood": log_likelihood(data["subject_counts"], sites["subject_policy"]).sum(),
         }
 
     return Case(load_program("population"), eqx.Partial(draw, setting.sorted_policies), setting.inputs(law), read)

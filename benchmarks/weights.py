@@ -56,12 +56,13 @@ def table(episodes: int, **settings):
     )
     rows = {"seconds": time.perf_counter() - started}
     rows |= {f"seconds: {part}": value for part, value in told["seconds"].items()}
-    rows |= {"rounds": told["rounds"], "settled": told["settled"], "particles": told["particles"]}
+    rows |= {"rounds": told["rounds"], "settled": told["settled"], "splitting runs": told["runs"]}
     for name in ("weights", "intelligence", "policy"):
         rows[f"R-hat, {name}"], rows[f"ESS, {name}"] = worst(samples[name])
     bits = samples["intelligence"]
     rows |= {"bits": f"{bits.mean():.1f} ± {bits.std():.1f}", "steps of a draw": stats["n_steps"].mean()}
-    rows |= {"divergences": int(stats["diverging"].sum()), "beyond the atlas": told["share_unknown"]}
+    rows |= {"divergences": int(stats["diverging"].sum()), "beyond the atlas": told["share_beyond"]}
+    rows |= {"correction leaves, bits": told["left_over"]}
     rows |= {"k-hat": told["k_hat"]}
     rows |= {"discrepancy, bits": f"{told['discrepancy']:.2f} ± {told['discrepancy_error']:.2f}"}
     median = np.median(samples["weights"].reshape(-1, 25), axis=0)

@@ -5,10 +5,10 @@ from xi, made h(g) times likelier by its intelligence g for those weights, and i
 
     theta ~ p(theta)^simplicity,    pi | theta ~ xi(pi) h(g(pi | theta)) / Z,    a | s ~ pi(. | s)
 
-Expected utility is theta . mu(pi), with mu the expected discounted feature counts, and g is read from an atlas of
-random policies' feature counts. Where random policies do not tie, Z is the same for all theta. g does not depend on the
-scale of theta, which is known from its prior alone; weights are sampled as normal scores of that prior, since its tails
-may be so heavy that NUTS would not come back from them.
+Expected utility is theta . mu(pi), with mu the expected discounted feature counts. g is had for any theta by Laplace's
+method, corrected by an atlas of splitting runs. Where random policies do not tie, Z is the same for all theta. g does
+not depend on the scale of theta, which is known from its prior alone; weights are sampled as normal scores of that
+prior, since its tails may be so heavy that NUTS would not come back from them.
 
 Reference: "Finding Goals in the World Model" (AI Alignment Forum, 2022), its formula for P(U) and footnote 7.
 """
@@ -17,7 +17,7 @@ import numpyro
 import numpyro.distributions as dist
 from jax.scipy.special import ndtr
 
-from utiliscope.atlas import bits
+from utiliscope.atlas import atlas_bits
 from utiliscope.laws import sampled_law
 from utiliscope.recorded_actions import RecordedActions
 from utiliscope.values import occupancy
@@ -27,7 +27,7 @@ def weights(counts, world, weights, atlas, *, policy_prior, intelligence_law, si
     """The policy reading of behaviour, for weights of features.
 
     counts: `[S, A]` how often each action was taken in each state. world: WorldModel. weights: `F` FeatureWeights.
-    atlas: of random policies from `policy_prior`, the measure of both policies and bits.
+    atlas: Atlas; its runs are of random policies from `policy_prior`, the measure of both policies and bits.
     """
     law = sampled_law(intelligence_law)
     score = numpyro.sample("score", dist.Normal().expand([len(weights)]).to_event(1))
@@ -35,8 +35,10 @@ def weights(counts, world, weights, atlas, *, policy_prior, intelligence_law, si
     numpyro.factor("simplicity", (simplicity - 1.0) * weights.distribution.log_prob(theta))
 
     policy = numpyro.sample("policy", policy_prior.distribution(world))
-    value = theta @ (weights.values @ occupancy(world, policy).state)
-    g = numpyro.deterministic("intelligence", bits(atlas, theta, value))
+    reward = theta @ weights.values
+    value = reward @ occupancy(world, policy).state
+    bits = atlas_bits(atlas, world, reward, value, policy_prior=policy_prior)
+    g = numpyro.deterministic("intelligence", bits)
     numpyro.factor("operator", law.log_weight(g) - law.log_mean())
 
     numpyro.sample("action", RecordedActions(policy, counts.sum(-1)), obs=counts)

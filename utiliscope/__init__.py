@@ -33,6 +33,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "estimate": ["Estimate"],
         "rarity": ["intelligence"],
         "tails": ["ValueTail", "load_value_tail", "save_value_tail", "value_tail"],
+        "laplace": ["laplace_bits"],
         "laws": [
             "BumpLaw",
             "DensityLaw",

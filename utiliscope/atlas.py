@@ -1,12 +1,13 @@
-"""An atlas of random policies: how rare a value is, for any weights of features at once.
+"""An atlas of how rare values are, for any weights of features at once.
 
-A utility that is linear in features is worth theta . mu(pi), with mu the expected discounted feature counts of a policy
-(THEORY, fact 8). So one weighted sample of feature counts of random policies serves every theta: the particles of
-splitting runs in several directions, each counted by how densely all runs together cover its place (see
-`atlas_runs.py`).
+Laplace's method (`laplace.py`) gives the bits of a value for any utility within a bit or so; splitting gives them for
+one utility within a stated error. Runs in several directions of weights, those in which a posterior lies, say how far
+Laplace's bits are off there, and a smooth correction is learned from them.
+
+The particles of the runs together would be a sample of all random policies (THEORY, section 6), but it has holes: in
+directions between those of the runs rare policies are missing, what is missing counts as intelligence, and that is
+where NUTS then goes. A correction has none.
 """
-
-import math
 
 import equinox as eqx
 import jax
@@ -14,114 +15,132 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-# Of the sigmoid that smooths the step, in units of the length s over which the tail falls by e. Below a value the mass
-# grows as exp(x / s), and smoothing by a width of r s multiplies it by pi r / sin(pi r); r is known from the same sums,
-# and the factor is taken out.
-WIDTH = 0.35
-_LOOKS = 2  # at the length s, from that of a normal tail; each finds a third of it at the least
-_WIDEST = 0.9  # r, where the factor is 9
-FEWEST = 30.0  # effective particles beyond a value: fewer do not tell how rare it is
+from .errors import InputError
+from .laplace import check_laplace, laplace_bits
+from .payoffs import Payoffs
+from .tails import value_tail
+from .world.possible import World
+
+_HEIGHTS = 8  # of each run at which bits are compared
+_LEAST_BITS = 1.0
+_MOST_STATES = 256
+_STEADY = 0.1  # bits; what no correction of two terms follows
+_PRIOR = np.array([1.0, 0.1])  # of the coefficients, in sd: a bit at 1 bit, a tenth of all bits
 
 
 class Atlas(eqx.Module):
-    """Feature counts of `M` random policies, weighted to represent the random-policy prior, and the `K` runs of up to
-    `J` levels that they come from.
+    """`K` splitting runs, each compared with Laplace's method at `J` heights.
 
-    counts: `[M, F]` expected discounted feature counts mu.
-    log_weight: `[M]` ln of each particle's share of the prior, nats; -inf is padding.
-    mean, covariance: `[F]` and `[F, F]` of mu under the prior: what the smoothing width is measured by.
-    directions: `[K, F]` theta of each run.
-    levels: `[K, J]` rising theta . mu that the particles of each level exceed; the first is -inf, +inf is padding.
-    log_mass: `[K, J]` ln of the chance to exceed them, nats.
-    created: `[K, J]` how many particles were drawn above each level; 0 is padding.
+    directions: `[K, F]` weights theta of each run.
+    bits, error, laplace: `[K, J]` at the same values: by splitting, its standard error, and by Laplace's method.
+    coefficients: `[2]` a and b of the correction a g / sqrt(1 + g) + b g to Laplace's bits g.
     """
 
-    counts: Float[Array | np.ndarray, "M F"]
-    log_weight: Float[Array | np.ndarray, " M"]
-    mean: Float[Array | np.ndarray, " F"]
-    covariance: Float[Array | np.ndarray, "F F"]
     directions: Float[Array | np.ndarray, "K F"]
-    levels: Float[Array | np.ndarray, "K J"]
-    log_mass: Float[Array | np.ndarray, "K J"]
-    created: Float[Array | np.ndarray, "K J"]
+    bits: Float[Array | np.ndarray, "K J"]
+    error: Float[Array | np.ndarray, "K J"]
+    laplace: Float[Array | np.ndarray, "K J"]
+    coefficients: Float[Array | np.ndarray, "2"]
 
     def __len__(self) -> int:
-        """Number of particles, padding included."""
-        return self.counts.shape[0]
-
-    @property
-    def num_runs(self) -> int:
+        """Number of runs."""
         return self.directions.shape[0]
 
+    def without_runs(self) -> "Atlas":
+        """The correction alone, which is all that a program needs: of one size, whatever it was learned from."""
+        none = np.zeros((0, _HEIGHTS))
+        return Atlas(np.zeros((0, self.directions.shape[1])), none, none, none, np.asarray(self.coefficients))
 
-def bits(atlas: Atlas, weights, value, *, width: float = WIDTH, most=jnp.inf):
-    r"""Intelligence of policies worth `value` for the utility of `weights` `[F]`, in bits, as far as the atlas shows.
+    @property
+    def deepest(self) -> float:
+        """Bits up to which the runs reach."""
+        return float(np.max(self.bits))
 
-    .. math:: g = -\tfrac12 \log_2 \big((p \,\sin \pi r / \pi r)^2 + (n \bar w)^2\big), \quad
-        p = \sum_i w_i \sigma_i, \quad
-        \sigma_i = \sigma\Big(\frac{\theta\cdot\mu_i - v}{\omega}\Big), \quad r = 1 - \frac{1}{p} \sum_i w_i \sigma_i^2
+    @property
+    def left_over(self) -> float:
+        """Root mean square of what the correction leaves, in bits, the runs' own errors included."""
+        return float(np.sqrt(np.mean((self.bits - _corrected(self.laplace, self.coefficients)) ** 2)))
 
-    The step is smoothed over omega = about `width` s, with s the length over which the tail falls by e: exact where it
-    falls exponentially over a few omega, from which r = omega / s is taken; high by up to 0.2 bits in the bulk.
 
-    n = 30 particles of the mean weight of those beyond v, w = sum w^2 sigma / p, bound g: where the atlas is empty all
-    is unknown, not rare, and g a lower bound (`is_unknown`). Where N effective particles lie beyond v they lower g by
-    0.72 (n / N)^2 bits.
+def atlas_bits(atlas: Atlas, world: World, reward, value, *, policy_prior):
+    """Intelligence in bits of a policy worth `value`, for payoffs `[S]` or `[S, A]`: Laplace's, corrected.
 
-    most: -log2 xi({pi}), which g cannot exceed, where single policies have a chance of their own.
-
-    Differentiable in `weights` and `value`; does not depend on the scale of `weights` if `value` goes with it.
-    Costs O(M F). Chances down to 2^-500.
+    Differentiable, and costs what `laplace_bits` does; nan where that is.
     """
-    seen, steep, heavy, _ = _beyond(atlas, weights, value, width)
-    r = jnp.clip(1 - steep / seen, 1e-3, _WIDEST)
-    # As a sum of logarithms: squares of chances would underflow.
-    chance = jnp.log(seen * jnp.sinc(r))
-    shown = 0.5 * jnp.logaddexp(2 * chance, 2 * jnp.log(FEWEST * heavy / seen))
-    return jnp.minimum(jnp.maximum(-shown / math.log(2), 0.0), most)
+    return jnp.maximum(_corrected(laplace_bits(world, reward, value, policy_prior=policy_prior), atlas.coefficients), 0)
 
 
-def effective_number(atlas: Atlas, weights, value, *, width: float = WIDTH):
-    """How many particles beyond `value` there are, counted by their mean weight: p^2 / sum w^2 sigma. Costs O(M F)."""
-    seen, _, heavy, missed = _beyond(atlas, weights, value, width)
-    return seen**2 / heavy * jnp.exp(missed)
+def _corrected(bits, coefficients):
+    return bits + coefficients[0] * bits / (1 + bits) ** 0.5 + coefficients[1] * bits
 
 
-def std_error(atlas: Atlas, weights, value, *, width: float = WIDTH):
-    """Standard error of `bits`, in bits, on the safe side: that of the effective number of particles beyond `value`,
-    and of one run's way up there, 1.1 sqrt(g / (N ln 2)) for N particles; runs in like directions know it better.
+def make_atlas(
+    key, world: World, features, directions, *, policy_prior, max_bits: float = 60.0, num_particles: int = 256
+) -> Atlas:
+    """An atlas from a splitting run of `max_bits` for each of `directions` `[K, F]`, over state `features` `[F, S]`.
+
+    Costs `K` value tails of `num_particles` policies (see `value_tail`). Raises InputError for priors that are not
+    Dirichlet, for worlds with a horizon or of more than 256 states, and for features and directions that do not fit.
+    `key` is consumed.
     """
-    number = effective_number(atlas, weights, value, width=width)
-    population = atlas.created[:, 0].max()
-    way_up = 1.08**2 * bits(atlas, weights, value, width=width) / (population * math.log(2))
-    return jnp.sqrt(1 / (number * math.log(2) ** 2) + way_up)
+    check_laplace(world, policy_prior)
+    features, directions = np.asarray(features, np.float64), np.asarray(directions, np.float64)
+    if world.num_states > _MOST_STATES:
+        raise InputError(
+            f"an atlas is of worlds of up to {_MOST_STATES} states, this one has {world.num_states}. Compare a set of "
+            "candidate utilities instead (Grammar, SparseWeights)"
+        )
+    if features.ndim != 2 or features.shape[1] != world.num_states or not np.isfinite(features).all():
+        raise InputError(f"features have shape {features.shape}, not [features, {world.num_states} states] of numbers")
+    if directions.ndim != 2 or directions.shape[1] != len(features) or not len(directions):
+        raise InputError(
+            f"directions have shape {directions.shape}, not [runs, {len(features)} features], with a run at least"
+        )
+    size = np.abs(directions).max(1, keepdims=True)
+    if not (np.isfinite(size).all() and (size > 0).all()):
+        raise InputError("a direction is zero or not finite; every run needs weights to climb by")
+    directions = directions / size
+    number = len(directions)
+    rewards = directions @ features
+    payoffs = Payoffs(rewards, None, np.zeros((number, 0)), np.zeros((0, world.num_states), bool))
+    runs = dict(policy_prior=policy_prior, num_particles=num_particles, max_bits=max_bits)
+    tails = value_tail(key, world, payoffs, **runs)
+    values, bits, error = (np.zeros((number, _HEIGHTS)) for _ in range(3))
+    for k in range(number):
+        rising = -np.asarray(tails.log2_prob[k])
+        bits[k] = np.linspace(min(_LEAST_BITS, rising[-1]), min(max_bits, rising[-1]), _HEIGHTS)
+        values[k] = np.interp(bits[k], rising, tails.values[k])
+        error[k] = np.interp(bits[k], rising, tails.log2_error[k])
+    laplace = _laplace(world, rewards, values, policy_prior)
+    known = np.isfinite(laplace)
+    laplace, error = np.where(known, laplace, bits), np.where(known, error, np.inf)
+    return Atlas(directions, bits, error, laplace, _coefficients(bits, error, laplace))
 
 
-def is_unknown(atlas: Atlas, weights, value, *, width: float = WIDTH):
-    """Whether fewer than 30 effective particles lie beyond `value`: then `bits` is a lower bound, and says little."""
-    return effective_number(atlas, weights, value, width=width) < FEWEST
+def joined(*atlases: Atlas) -> Atlas:
+    """The runs of several atlases of one world and prior, and the correction that all of them together say."""
+    names = "directions", "bits", "error", "laplace"
+    directions, bits, error, laplace = (
+        np.concatenate([np.asarray(getattr(one, name)) for one in atlases]) for name in names
+    )
+    return Atlas(directions, bits, error, laplace, _coefficients(bits, error, laplace))
 
 
-def _beyond(atlas, weights, value, width):
-    """Sums of w sigma, w sigma^2 and w^2 sigma, and how far (<= 0, in omega) the last particle is beyond the value."""
-    variance = jnp.maximum(weights @ atlas.covariance @ weights, jnp.finfo(weights.dtype).tiny)
-    above = (value - atlas.mean @ weights) / jnp.sqrt(variance)
-    # In the precision of the counts: what is compared is of order 1. A normal tail falls by e over sd / sqrt(1 + z^2).
-    scale = jnp.sqrt((1 + above**2) / variance)
-    kind = atlas.counts.dtype
-    beyond = atlas.counts @ (weights * scale).astype(kind) - (value * scale).astype(kind)
-    real, mass = atlas.log_weight > -jnp.inf, jnp.exp(atlas.log_weight)
-    # Values beyond all particles are seen from the last one: sigmoids that are 0 would say nothing.
-    missed = jnp.minimum(jnp.where(real, beyond, -jnp.inf).max(), 0.0)
-    beyond = beyond - missed
+def _laplace(world, rewards, values, policy_prior):
+    with jax.enable_x64(True):
 
-    def seen(omega):
-        share = jax.nn.sigmoid(beyond / omega.astype(kind)).astype(weights.dtype)
-        reach = mass * share
-        return reach.sum(), reach @ share, reach @ mass
+        def one(reward, value):
+            return laplace_bits(world, reward, value, policy_prior=policy_prior)
 
-    omega = jnp.asarray(width, weights.dtype)
-    for _ in range(_LOOKS):
-        total, squares, _ = seen(omega)
-        omega = omega * width / jnp.maximum(1 - squares / total, width)
-    return *seen(omega), missed.astype(weights.dtype) / omega
+        each = jax.jit(
+            lambda rewards, values: jax.lax.map(lambda row: jax.vmap(one, (None, 0))(*row), (rewards, values))
+        )
+        return np.asarray(each(rewards, values))
+
+
+def _coefficients(bits, error, laplace):
+    """By least squares, each run counted once: its errors go with one another."""
+    precision = 1 / (bits.shape[1] * (error**2 + _STEADY**2))
+    basis = np.stack([laplace / np.sqrt(1 + laplace), laplace], axis=-1)
+    normal = np.einsum("kj,kja,kjb->ab", precision, basis, basis) + np.diag(_PRIOR**-2)
+    return np.linalg.solve(normal, np.einsum("kj,kja,kj->a", precision, basis, bits - laplace))

@@ -1,7 +1,7 @@
 """Weights of features from recorded behaviour: NUTS on an atlas that grows where the posterior is.
 
-Rounds of NUTS, each on an atlas with splitting runs in directions that the round before drew, until two rounds agree;
-the last is then run for as long as was asked. The first is never reported.
+Rounds of NUTS, each on an atlas with more splitting runs in directions that the round before drew, until two rounds
+agree; the last is then run for as long as was asked. The first is never reported.
 """
 
 import os
@@ -19,8 +19,7 @@ from numpyro.infer import NUTS
 from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
-from .atlas import Atlas, is_unknown
-from .atlas_runs import joined, make_atlas, thinned
+from .atlas import joined, make_atlas
 from .diagnostics import pareto_k
 from .errors import InputError, check_whole
 from .inputs import asked_for
@@ -31,11 +30,9 @@ from .tails import value_tail
 from .utilities import FeatureWeights
 from .values import occupancy
 
-_RUNS = 48  # of each round
-_MOST_BITS = 300.0
-_FURTHER = 0.15  # beyond a draw's value, as a share of its distance from the mean: its neighbours are worth more
+_FIRST_BITS, _FURTHER, _MOST_BITS = 30.0, 10.0, 300.0  # how far the runs go: further than the draws before
 _AGREE_ERRORS, _AGREE_SPREAD = 4.0, 0.1
-_MOST_UNKNOWN = 0.05
+_MOST_BEYOND = 0.05
 _RIDGE = 1e-3
 
 
@@ -52,8 +49,8 @@ def sample_weights(
     num_warmup: int = 300,
     num_samples: int = 500,
     num_chains: int = 4,
-    num_particles: int = 128,
-    atlas_size: int = 8192,
+    num_particles: int = 256,
+    num_runs: int = 16,
     num_rounds: int = 6,
     num_fresh: int = 64,
     progress=None,
@@ -62,83 +59,89 @@ def sample_weights(
 
     program: `models/weights.py`, or one with the same arguments and sites.
     counts: `[S, A]` how often each action was taken in each state. num_particles: random policies in a splitting run.
-    atlas_size: particles that NUTS looks at, of those of all runs. num_rounds: at most, at least 2. num_fresh: draws
-    whose intelligence is found again by splitting of its own, with 512 policies.
+    num_runs: of these in each round, in directions that the round before drew. num_rounds: at most, at least 2.
+    num_fresh: draws whose intelligence is found again by splitting of its own, with 512 policies.
     progress: called with what is being done.
 
     Two rounds agree (`settled`) where the means of intelligence and of the weights' direction, theta / |theta|, differ
     by less than 4 of their standard errors and a tenth of a standard deviation, and less than 5 % of the draws lie
-    where the atlas is empty.
+    beyond the runs of the atlas.
 
-    The diagnostics: `rounds`; `settled`; `bits` mean intelligence of each round; `share_unknown` of the draws;
-    `discrepancy` mean bits by fresh splitting less those of the atlas, with `discrepancy_error`; `k_hat` of the
-    importance ratios h(g_fresh) / h(g_atlas) (Vehtari et al. 2024; above 0.7 the draws are not those of the posterior);
-    `particles` in the whole atlas; `seconds` of each part.
+    The diagnostics: `rounds`; `settled`; `bits` mean intelligence of each round; `share_beyond` the runs, of the draws;
+    `left_over` root mean square of what the atlas's correction leaves at its runs, in bits; `discrepancy` mean bits by
+    fresh splitting less those of the draws, with `discrepancy_error`; `k_hat` of the importance ratios
+    h(g_fresh) / h(g) (Vehtari et al. 2024; above 0.7 the draws are not those of the posterior); `runs` of the whole
+    atlas; `seconds` of each part.
 
-    Runs in float64. Costs for each round NUTS at O(atlas_size F) a gradient and 24 splitting runs; one compilation.
-    Raises InputError for priors that have no density or no quantiles, and where the posterior would be improper.
-    `key` is consumed.
+    Runs in float64. Costs about a dozen solves of `[S A, S A]` systems a gradient (1.6 ms for 25 states with 4 actions)
+    and `num_runs` splitting runs a round; one compilation. Raises InputError for priors that have no density or no
+    quantiles, and where the posterior would be improper. `key` is consumed.
     """
     say, law = progress or (lambda phase: None), ExponentialLaw() if intelligence_law is None else intelligence_law
     counts = np.asarray(counts, np.float64)
     _check(counts, world, weights, policy_prior, law, simplicity)
     numbers = dict(num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains, num_rounds=num_rounds)
     for (name, value), least in zip(
-        {**numbers, "atlas_size": atlas_size, "num_fresh": num_fresh}.items(), (1, 8, 1, 2, 100, 8), strict=True
+        {**numbers, "num_runs": num_runs, "num_fresh": num_fresh}.items(), (1, 8, 1, 2, 1, 8), strict=True
     ):
         check_whole(name, value, least)
     seconds = dict.fromkeys(("runs", "compiling", "sampling", "checking"), 0.0)
     with jax.enable_x64(True):
         start_key, key = jax.random.split(key)
         settings = dict(policy_prior=policy_prior, intelligence_law=law, simplicity=float(simplicity))
-        runs = dict(policy_prior=policy_prior, num_particles=num_particles, max_bits=_MOST_BITS)
         mean_counts = jax.jit(jax.vmap(lambda policy: weights.values @ occupancy(world, policy).state))
-        starts, theta, worth = _first(start_key, counts, world, weights, policy_prior, mean_counts, num_chains)
-        atlas, compiled, before, history = None, None, None, []
+        starts, directions = _first(start_key, counts, world, weights, policy_prior, mean_counts, num_chains, num_runs)
+        atlas, compiled, states, before, history, deepest = None, None, None, None, [], _FIRST_BITS
+        half = max(num_samples // 2, 8)
         for index in range(num_rounds):
             say(f"random policies, round {index + 1}")
-            run_key, thin_key, chain_key, key = jax.random.split(key, 4)
+            run_key, chain_key, key = jax.random.split(key, 3)
             with _timed(seconds, "runs"):
-                chosen = np.linspace(0, len(theta) - 1, min(_RUNS, len(theta))).astype(int)
-                centre = theta @ (np.zeros(len(weights)) if atlas is None else np.asarray(atlas.mean))
-                ends = (worth + _FURTHER * (worth - centre))[chosen]
-                more = make_atlas(run_key, world, weights.values, theta[chosen], targets=ends, **runs)
+                runs = dict(policy_prior=policy_prior, num_particles=num_particles)
+                runs["max_bits"] = min(deepest + _FURTHER, _MOST_BITS)
+                more = make_atlas(run_key, world, weights.values, directions, **runs)
                 atlas = more if atlas is None else joined(atlas, more)
-                small = jax.tree.map(jnp.asarray, thinned(thin_key, atlas, theta, worth, atlas_size))
+                correction = jax.tree.map(jnp.asarray, atlas.without_runs())
             if compiled is None:
                 say("compiling")
                 with _timed(seconds, "compiling"):
                     compiled = _compiled(
-                        program, counts, world, weights, settings, num_warmup, num_samples, small, starts[0]
+                        program, counts, world, weights, settings, num_warmup, num_samples, correction, starts[0]
                     )
             say(f"sampling, round {index + 1}")
             with _timed(seconds, "sampling"):
-                keys = jax.random.split(chain_key, num_chains)
-                half = max(num_samples // 2, 8)
-                states = compiled(keys, starts, None, small, num_warmup)[0]
-                states, samples, _ = compiled(keys, None, states, small, half)
-            starts = [state.z for state in states]
-            drawn = jax.tree.map(lambda x, half=half: x[:, :half], samples)
-            unknown = _unknown(atlas, drawn, mean_counts)
-            history.append(float(drawn["intelligence"].mean()))
-            now = np.concatenate([drawn["intelligence"][..., None], _directions(drawn["weights"])], axis=-1)
-            settled = before is not None and _agree(before, now) and unknown.mean() <= _MOST_UNKNOWN
-            if settled:
+                if states is None:
+                    keys = jax.random.split(chain_key, num_chains)
+                    states = compiled(keys, starts, None, correction, num_warmup)[0]
+                states, samples, stats = compiled(keys, None, states, correction, half)
+            drawn = jax.tree.map(lambda x: x[:, :half], samples)
+            bits = drawn["intelligence"]
+            beyond = float((~(bits <= atlas.deepest)).mean())
+            history.append(float(bits.mean()))
+            now = np.concatenate([bits[..., None], _directions(drawn["weights"])], axis=-1)
+            settled = before is not None and _agree(before, now) and beyond <= _MOST_BEYOND
+            if settled or index + 1 == num_rounds:
                 break
-            before = now
-            theta, worth = _spread_out(drawn, mean_counts)
+            before, deepest = now, float(bits.max())
+            directions = _spread_out(drawn, mean_counts, num_runs)[0]
         say("sampling, last round")
         with _timed(seconds, "sampling"):
-            _, samples, stats = compiled(keys, None, states, small, num_samples)
+            rest = compiled(keys, None, states, correction, num_samples - half)[1:]
+            samples, stats = jax.tree.map(partial(_continued, half), (samples, stats), rest)
         say("checking")
         with _timed(seconds, "checking"):
             found = _fresh(key, world, weights, policy_prior, law, samples, mean_counts, num_fresh)
-            unknown = _unknown(atlas, samples, mean_counts)
     stats = {STATS[name]: values for name, values in stats.items()}
     stats["lp"] = -stats["lp"]
     seconds = {name: round(value, 2) for name, value in seconds.items()}
-    told = dict(rounds=index + 1, settled=bool(settled), bits=history, share_unknown=float(unknown.mean()))
-    return samples, stats, {**told, **found, "particles": len(atlas), "seconds": seconds}
+    told = dict(rounds=index + 1, settled=bool(settled), bits=history, left_over=atlas.left_over)
+    beyond = float((~(samples["intelligence"] <= atlas.deepest)).mean())
+    return samples, stats, {**told, **found, "share_beyond": beyond, "runs": len(atlas), "seconds": seconds}
+
+
+def _continued(half, first, rest):
+    """`half` draws and those that come after them, `[chains, draws, ...]`."""
+    return np.concatenate([first[:, :half], rest[:, : rest.shape[1] - half]], axis=1)
 
 
 def _compiled(program, counts, world, weights, settings, num_warmup, num_samples, atlas, start):
@@ -149,7 +152,12 @@ def _compiled(program, counts, world, weights, settings, num_warmup, num_samples
         given = dict(counts=counts, world=world, weights=weights, atlas=atlas, **settings)
         inputs = {name: given[name] for name in asked_for(program, "policy")}
         first = kernel.init(key, num_warmup, start, (), inputs)
-        state = first if state is None else jax.tree.map(partial(jnp.where, fresh), first, state)
+        if state is not None:
+            # Another atlas makes another density where a chain stands.
+            state = state._replace(potential_energy=first.potential_energy, z_grad=first.z_grad)
+            state = jax.tree.map(partial(jnp.where, fresh), first, state)
+        else:
+            state = first
         shown = kernel.postprocess_fn((), inputs)
 
         def one(state):
@@ -179,7 +187,7 @@ def _compiled(program, counts, world, weights, settings, num_warmup, num_samples
         def one(index):
             with jax.enable_x64(True):
                 state = empty if states is None else states[index]
-                begin = start if starts is None else starts[index]
+                begin = state.z if starts is None else starts[index]
                 state, kept = chain(keys[index], begin, state, jnp.asarray(states is None), atlas, jnp.asarray(number))
                 return state, jax.tree.map(np.asarray, kept)
 
@@ -190,14 +198,14 @@ def _compiled(program, counts, world, weights, settings, num_warmup, num_samples
     return run
 
 
-def _first(key, counts, world, weights, policy_prior, mean_counts, num_chains):
+def _first(key, counts, world, weights, policy_prior, mean_counts, num_chains, num_runs):
     """Where chains start, and the first directions: those in which policies that fit the record stand out most among
     random ones, were their feature counts normal: the inverse covariance times the distance from the mean.
     """
     policy_key, score_key, prior_key = jax.random.split(key, 3)
     random = np.random.default_rng(np.asarray(jax.random.key_data(policy_key)))
     shape = np.where(np.asarray(world.available), counts + policy_prior.concentration, 0.0)
-    gammas = random.standard_gamma(shape, (max(_RUNS, num_chains), *counts.shape))
+    gammas = random.standard_gamma(shape, (max(num_runs, num_chains), *counts.shape))
     gammas = np.where(np.asarray(world.available), np.maximum(gammas, 1e-12), 0.0)
     policies = gammas / gammas.sum(-1, keepdims=True)
     among = np.asarray(mean_counts(policy_prior.distribution(world).sample(prior_key, (2000,))))
@@ -207,25 +215,20 @@ def _first(key, counts, world, weights, policy_prior, mean_counts, num_chains):
     scores = jax.random.normal(score_key, (num_chains, len(weights)))
     unconstrained = dist.biject_to(policy_prior.distribution(world).support).inv
     starts = [dict(policy=unconstrained(jnp.asarray(policies[c])), score=scores[c]) for c in range(num_chains)]
-    return starts, theta, np.einsum("df,df->d", theta, mu)
+    return starts, theta[:num_runs]
 
 
 def _flat(samples):
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), samples)
 
 
-def _spread_out(samples, mean_counts, number: int = 4 * _RUNS):
+def _spread_out(samples, mean_counts, number: int):
     """Weights `[D, F]` of draws spread evenly over all chains, and what their policies are worth, `[D]`."""
     flat = _flat(samples)
     index = np.linspace(0, len(flat["weights"]) - 1, min(number, len(flat["weights"]))).astype(int)
     theta = flat["weights"][index]
     theta = theta / np.linalg.norm(theta, axis=-1, keepdims=True)
     return theta, np.einsum("df,df->d", theta, np.asarray(mean_counts(flat["policy"][index])))
-
-
-def _unknown(atlas: Atlas, samples, mean_counts):
-    theta, worth = _spread_out(samples, mean_counts)
-    return np.array([bool(is_unknown(atlas, jnp.asarray(t), v)) for t, v in zip(theta, worth, strict=True)])
 
 
 def _directions(theta):

@@ -87,14 +87,14 @@ def problems(diagnostics: dict) -> list[str]:
         k = diagnostics["pareto_k"]
         found.append(f"the Pareto k of its importance ratios is {k:.2f} (should be at most {MOST_PARETO_K})")
     if not diagnostics.get("settled", 1):
-        found.append(f"after {diagnostics['rounds']} rounds the atlas of random policies has not settled")
+        found.append(f"after {diagnostics['rounds']} rounds what is found with the atlas has not settled")
     return found
 
 
 def advice(diagnostics: dict) -> str:
     """What to do about them."""
     if "rounds" in diagnostics and ("pareto_k" in diagnostics or not diagnostics.get("settled", 1)):
-        return "run longer, with more particles: where the atlas is thin, its bits and those of fresh splitting differ"
+        return "run longer, with more particles: what the atlas says of bits comes from its splitting runs"
     if diagnostics.get("pareto_k", -np.inf) > MOST_PARETO_K:
         return "this is not the posterior but a poor likeness of it: take another guide, or method='nuts'"
     if diagnostics.get("num_divergences", 0):

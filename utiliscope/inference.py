@@ -76,8 +76,7 @@ def fit(
     k that tells how wrong it is; "exact", for programs without continuous sites. By default "exact" where that is so,
     "svi" beyond 5000 numbers, else "nuts". Discrete sites are summed out in any case.
     num_particles: random policies in the value tails' populations, 512 by default, and in the splitting runs of the
-    atlas, 128 by default. tail_bits: how far the tails go at most; beyond
-    it intelligence is a lower bound, flagged.
+    atlas, 256 by default. tail_bits: how far the tails go at most; beyond it intelligence is a lower bound, flagged.
     prior_predictive: whether NUTS also samples the program without the recording (as long again), where it reads
     counts or actions; not with an atlas.
     progress: called with what is being done ("value tails 3/40", "compiling", "sampling", ...).
@@ -118,7 +117,7 @@ def fit(
     if "intelligence_law" in wanted and not policy_prior.atomic:
         law.log_mean()  # an improper law is refused before the work begins
     if num_particles is None:
-        num_particles = 128 if "atlas" in wanted else 512
+        num_particles = 256 if "atlas" in wanted else 512
     if temperature is None:
         from .models.boltzmann import DEFAULT_TEMPERATURE as temperature
     seconds: dict[str, float] = {}
