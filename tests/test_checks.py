@@ -56,6 +56,7 @@ def test_behaviour_with_a_goal():
     assert set(told) >= {"converged", "predicts", "identified", "next recording"}
 
 
+@pytest.mark.slow
 def test_behaviour_without_one():
     told = found(fitted(["left", "right", "up", "down", "right", "left", "down", "up"] * 2))
     assert told["intelligent"].good is False and "no more than random, for every candidate" in told["intelligent"].says

@@ -78,6 +78,31 @@ def test_warnings_and_progress_are_single_lines_on_stderr(fitted):
     assert "Warning" not in result.stdout
 
 
+@pytest.mark.slow
+def test_operators_have_a_file_of_their_own(files, tmp_path):
+    arguments = ("fit", files / "steps.csv", "--world", files / "world.json", "--program", "population", *TINY)
+    result = call(*arguments, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    table = pd.read_csv(tmp_path / "out" / "subjects.csv")
+    assert list(table["subject"]) == ["B1", "B2"] and list(table.columns[1:3]) == ["utility", "probability"]
+
+
+def test_the_longest_utility_of_weights(files, tmp_path):
+    result = call(
+        "fit",
+        files / "steps.csv",
+        "--world",
+        files / "world.json",
+        "--program",
+        "weights",
+        "--out",
+        tmp_path / "out",
+        *TINY,
+    )
+    assert result.exit_code == 2 and "--max-bits is the longest utility" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_same_seed_gives_the_same_bytes(fitted, files, tmp_path):
     again = call("fit", files / "steps.csv", "--world", files / "world.json", "--out", tmp_path, *TINY)
     assert again.exit_code == 0

@@ -130,6 +130,10 @@ def test_names_that_are_not_known():
         (dict(guide="wide"), "guide is 'wide'"),
         (dict(program="noisy", noise=-1.0), r"noise is -1\.0"),
         (dict(noise=1.0), "asks for no noise"),
+        (dict(num_steps=100), "with 'nuts' they would do nothing"),
+        (dict(guide="flow", method="nuts"), "with 'nuts' they would do nothing"),
+        (dict(program="boltzmann", tail_bits=20.0), "asks for no tail_bits"),
+        (dict(program="boltzmann_weights", simplicity=2.0), "asks for no simplicity"),
         (dict(program="boltzmann", temperature=dist.Normal(0, 1)), "temperature has a prior over other than positive"),
         (dict(program="population"), "no column 'subject'"),
         (dict(program="population", operators="who"), "no column 'who'"),
@@ -144,6 +148,7 @@ def test_refusals(options, message):
 # Discrete sites, summed
 
 
+@pytest.mark.slow
 def test_a_law_is_inferred_from_what_was_achieved():
     """Two actions in turn among nine sequences: against sums over a grid of beta."""
     world = us.world_model(np.eye(3)[[[1, 1, 1], [2, 2, 2], [2, 2, 2]]], [1.0, 0, 0], 1.0, horizon=2)
@@ -254,6 +259,13 @@ def test_a_population_has_subjects(population):
 
 
 @pytest.mark.slow
+def test_the_report_names_every_operator(population):
+    text = us.report.report_html(population)
+    table = text[text.index("<h2>Operators</h2>") :].split("</table>")[0]
+    for row in us.subject_table(population).itertuples():
+        assert f"<td>{row.subject}</td><td>{row.probability:.3f}</td>" in table
+
+
 def test_a_population_by_what_was_achieved(tmp_path):
     posterior = quiet(
         pulls("xxxyxzzz", [2, 2, 2, 3, 3, 3, 10, 10]),

@@ -6,8 +6,8 @@ import jupytext
 import nbclient
 import pytest
 
-# A minute of sampling; the others run with every change.
-SLOW = {"02_possible_worlds"}
+# A minute each; the others run with every change, and so does the example of the README.
+SLOW = {"01_from_recording_to_posterior", "02_possible_worlds"}
 NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("*.py"))
 
 

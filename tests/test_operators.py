@@ -112,6 +112,7 @@ def test_an_inferred_law():
     agree(np.exp(found["utility_log_prob"]), chances)
 
 
+@pytest.mark.slow
 def test_noise_in_the_reading():
     law, sigma = us.BumpLaw(6.0, 8.0), 1.5
     found = sampled(noisy, data=dict(counts=COUNTS), intelligence_law=law, noise=sigma, **POLICY)

@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 
 _FILES = ("posterior.nc", "utilities.csv", "report.html")
+_SUBJECTS = "subjects.csv"  # beside them, where there are several operators
 _DEMO = "courier"
 
 
@@ -61,7 +62,9 @@ def fit(
     program: Annotated[
         str, typer.Option(metavar="NAME|FILE.py[:FUNCTION]", help="Generative program of the operator.")
     ] = "candidates",
-    max_bits: Annotated[float, typer.Option(help="Longest utility to consider, in bits.")] = 12.0,
+    max_bits: Annotated[
+        float | None, typer.Option(help="Longest utility to consider, in bits; 12 if not given.", show_default=False)
+    ] = None,
     simplicity: Annotated[float, typer.Option(help="Weight on code length.")] = 1.0,
     reading: ReadingOption = Reading.policy,
     seed: Seed = 0,
@@ -87,7 +90,12 @@ def fit(
         str, typer.Option(help="Column that names the operators of the program population.")
     ] = "subject",
     method: Annotated[str, typer.Option(metavar="auto|nuts|svi|exact", help="How the posterior is found.")] = "auto",
-    guide: Annotated[str, typer.Option(metavar="low-rank|flow|diagonal", help="Of the method svi.")] = "low-rank",
+    guide: Annotated[
+        str | None,
+        typer.Option(
+            metavar="low-rank|flow|diagonal", help="Of the method svi; low-rank if not given.", show_default=False
+        ),
+    ] = None,
     random_policies: RandomPolicies = "dirichlet:1",
     states: Annotated[bool, typer.Option("--states", help="Single states as goals too, not only features.")] = False,
     layout: Layout = None,
@@ -99,9 +107,14 @@ def fit(
     num_particles: Annotated[
         int | None, typer.Option(help="Random policies in the populations of the value tails.", show_default=False)
     ] = None,
-    tail_bits: Annotated[float, typer.Option(help="How many bits the value tails go up to.")] = 200.0,
+    tail_bits: Annotated[
+        float | None, typer.Option(help="How many bits the value tails go up to; 200 if not given.", show_default=False)
+    ] = None,
 ) -> None:
-    """Fit a posterior over utilities to a recording; writes posterior.nc, utilities.csv and report.html."""
+    """Fit a posterior over utilities to a recording; writes posterior.nc, utilities.csv and report.html.
+
+    With several operators (--program population) subjects.csv too, a row for each.
+    """
     with reporting() as run, output_folder(out) as run.clean_up:
         run.say("starting")
         prior = named_policies(random_policies)
@@ -258,7 +271,7 @@ def _fit_into(run, out, behaviour, model, *, max_bits, states, beta=None, law=No
     from .programs import load_program
     from .report import write_report
     from .sequences import comparison_world
-    from .summaries import weight_table
+    from .summaries import subject_table, weight_table
     from .utilities import FeatureWeights, Grammar
 
     prior = settings.setdefault("policy_prior", Dirichlet(1.0))
@@ -267,19 +280,26 @@ def _fit_into(run, out, behaviour, model, *, max_bits, states, beta=None, law=No
     if law or beta is not None:
         given["intelligence_law"] = named_law(law, atomic=prior.atomic) if law else ExponentialLaw(beta)
     if "weights" in asked_for(program, settings.get("reading", "policy")):
+        if max_bits is not None:
+            raise InputError("--max-bits is the longest utility; this program weighs features instead, leave it out")
         given["weights"] = FeatureWeights(model, states=states)
     else:
         run.say("enumerating utilities")
         # Over the horizon of action sequences other programs agree than without end.
-        given["candidates"] = Grammar(comparison_world(model, prior), states=states).enumerate(max_bits=max_bits)
+        given["candidates"] = Grammar(comparison_world(model, prior), states=states).enumerate(
+            max_bits=12.0 if max_bits is None else max_bits
+        )
     posterior = fit(behaviour, model, program=program, progress=run.say, **given, **settings)
     run.say("drawing the report")
     over_weights = "weights" in posterior["posterior"].dataset
     table = (weight_table if over_weights else utility_table)(posterior)
-    with together(out, _FILES, run) as folder:
+    several = "subject_log_prob" in posterior["posterior"].dataset
+    with together(out, (*_FILES, *[_SUBJECTS] * several), run) as folder:
         save_posterior(posterior, folder / _FILES[0])
         table.to_csv(folder / _FILES[1], index=False)
         write_report(posterior, folder / _FILES[2])
+        if several:
+            subject_table(posterior).to_csv(folder / _SUBJECTS, index=False)
     run.done()
     (print_weights if over_weights else print_table)(table)
     print(f"report: {out / _FILES[2]}")

@@ -26,6 +26,7 @@ from .world.possible import World, mean_world
 _METHODS = ("auto", "nuts", "svi", "exact")
 # Beyond so many numbers NUTS takes hours where a guide takes minutes.
 _MOST_FOR_NUTS = 5000
+_GUIDE_STEPS, _TAIL_BITS = 5000, 200.0
 _DEFAULT_NOISE = dist.HalfNormal(1.0)
 
 
@@ -44,13 +45,13 @@ def fit(
     noise=None,
     operators: str = "subject",
     method: str = "auto",
-    guide: str = "low-rank",
-    num_steps: int = 5000,
+    guide: str | None = None,
+    num_steps: int | None = None,
     num_warmup: int = 500,
     num_samples: int = 500,
     num_chains: int = 4,
     num_particles: int | None = None,
-    tail_bits: float = 200.0,
+    tail_bits: float | None = None,
     prior_predictive: bool = True,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
@@ -72,11 +73,12 @@ def fit(
     temperature: of Boltzmann-rational agents, in units of utility: a number or a distribution, by default
     LogNormal(0, 3). noise: of "noisy", in bits: a number or a distribution, by default HalfNormal(1).
     operators: the column that names the operators of "population".
-    method: "nuts"; "svi", a variational guide ("low-rank", "flow" or "diagonal") after `num_steps` steps, with a Pareto
-    k that tells how wrong it is; "exact", for programs without continuous sites. By default "exact" where that is so,
-    "svi" beyond 5000 numbers, else "nuts". Discrete sites are summed out in any case.
+    method: "nuts"; "svi", a variational `guide` ("low-rank", the default, "flow" or "diagonal") after `num_steps` steps
+    (5000), with a Pareto k that tells how wrong it is; "exact", for programs without continuous sites. By default
+    "exact" where that is so, "svi" beyond 5000 numbers, else "nuts". Discrete sites are summed out in any case.
     num_particles: random policies in the value tails' populations, 512 by default, and in the splitting runs of the
-    atlas, 256 by default. tail_bits: how far the tails go at most; beyond it intelligence is a lower bound, flagged.
+    atlas, 256 by default. tail_bits: how far the tails go at most (200); beyond it intelligence is a lower bound,
+    flagged.
     prior_predictive: whether NUTS also samples the program without the recording (as long again), where it reads
     counts or actions; not with an atlas.
     progress: called with what is being done ("value tails 3/40", "compiling", "sampling", ...).
@@ -95,14 +97,16 @@ def fit(
     law = ExponentialLaw() if intelligence_law is None else intelligence_law
     shape = Shape(num_warmup, num_samples, num_chains)
     check_settings(world, policy_prior, law, candidates, weights, simplicity, shape, num_steps, seed)
-    if method not in _METHODS or guide not in GUIDES:
+    if method not in _METHODS or guide not in (None, *GUIDES):
         choices = f"{', '.join(_METHODS)} and {', '.join(GUIDES)}"
         raise InputError(f"method is {method!r} and guide is {guide!r}; choose among {choices}")
     function = load_program(program, reading)
     wanted = asked_for(function, reading)
     given = dict(weights=weights, intelligence_law=intelligence_law, temperature=temperature, noise=noise)
+    given |= dict(simplicity=None if simplicity == 1 else simplicity, tail_bits=tail_bits)
+    tails = {"tails", "subject_tails"} & set(wanted)
     for name, value in given.items():
-        if value is not None and name not in wanted:
+        if value is not None and name not in wanted and not (tails and name == "tail_bits"):
             known = getattr(function, "__name__", function)
             raise InputError(f"the program {known!r} asks for no {name}, so it would do nothing; leave it out")
     if not isinstance(behaviour, Behaviour):
@@ -116,6 +120,7 @@ def fit(
         )
     if "intelligence_law" in wanted and not policy_prior.atomic:
         law.log_mean()  # an improper law is refused before the work begins
+    tail_bits = _TAIL_BITS if tail_bits is None else tail_bits
     if num_particles is None:
         num_particles = 256 if "atlas" in wanted else 512
     if temperature is None:
@@ -179,6 +184,7 @@ def _by_program(key, function, inputs, wanted, shape, method, guide, num_steps, 
     everything = fixed | data
     continuous, discrete = latent_sites(function, everything)
     method = _chosen(method, continuous, discrete, function)
+    _check_guide(method, guide, num_steps)
     found, prior = {}, None
     program = summed_program(function) if discrete else function
     if method == "exact":
@@ -191,8 +197,9 @@ def _by_program(key, function, inputs, wanted, shape, method, guide, num_steps, 
             samples = _computed(function, everything, size)
         stats = {}
     elif method == "svi":
-        counted = dict(guide=guide, num_steps=num_steps, num_samples=shape.num_samples, num_chains=shape.num_chains)
-        samples, stats, found = run_svi(key, program, everything, **counted, seconds=seconds, say=say)
+        counted = dict(num_samples=shape.num_samples, num_chains=shape.num_chains, seconds=seconds, say=say)
+        steps = _GUIDE_STEPS if num_steps is None else num_steps
+        samples, stats, found = run_svi(key, program, everything, guide=guide or "low-rank", num_steps=steps, **counted)
     else:
         chains = Nuts(program, fixed, shape)
         samples, stats = chains.run(key, data, say)
@@ -220,6 +227,7 @@ def _by_atlas(key, function, inputs, wanted, shape, method, guide, num_steps, pr
 
     if method not in ("auto", "nuts"):
         raise InputError(f"method is {method!r}; a program that asks for an atlas is sampled by NUTS, round by round")
+    _check_guide("nuts", guide, num_steps)
     samples, stats, found = sample_weights(
         key,
         function,
@@ -239,6 +247,13 @@ def _by_atlas(key, function, inputs, wanted, shape, method, guide, num_steps, pr
     found |= dict(method="nuts", pareto_k=found.pop("k_hat"), settled=int(found["settled"]))
     predicted = {"posterior": decision_draws(jax.random.fold_in(key, 3), None, {}, {}, samples, inputs)}
     return dict(samples=samples, stats=stats, found=found, prior=None, predicted=predicted)
+
+
+def _check_guide(method, guide, num_steps):
+    if method != "svi" and not (guide is None and num_steps is None):
+        raise InputError(
+            f"guide and num_steps are those of method='svi'; with {method!r} they would do nothing, leave them out"
+        )
 
 
 def _chosen(method, continuous, discrete, function) -> str:

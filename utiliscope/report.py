@@ -16,7 +16,7 @@ from .answers import answer, diagnosis, probability_text, weight_answer, with_er
 from .outputs import written_whole
 from .plots import plot_diagnostics, plot_recording, plot_tradeoff, plot_utilities
 from .posterior import utility_table
-from .summaries import weight_table
+from .summaries import subject_table, weight_table
 from .weight_plot import plot_weights
 
 _MOST_ROWS = 20
@@ -73,6 +73,7 @@ def report_html(posterior: xr.DataTree) -> str:
         columns=columns,
         rows=rows,
         rest=rest,
+        subjects=_subject_rows(posterior),
         figures=figures,
         told="intelligence" in posterior["posterior"].dataset,
         settings=_settings(posterior),
@@ -149,6 +150,17 @@ def _weight_rows(posterior):
     ]
     number = len(table) - len(rows)
     return "Weights", columns, rows, [f"{number} others with smaller weights", "", "", "", ""] if number else None
+
+
+def _subject_rows(posterior):
+    """Rows of the table of operators, where there are several: the utility of each, its probability and bits."""
+    if "subject_log_prob" not in posterior["posterior"].dataset:
+        return []
+    table = subject_table(posterior)
+    return [
+        (row.utility, str(row.subject), f"{row.probability:.3f}", f"{row.intelligence:.2f}")
+        for row in table.itertuples()
+    ]
 
 
 def _settings(posterior) -> list[tuple[str, str]]:

@@ -41,7 +41,7 @@ def check_settings(world, policy_prior, law, candidates, weights, simplicity, sh
         raise InputError(f"simplicity is {simplicity}; it must be a weight >= 0")
     for (name, value), least in zip(shape._asdict().items(), (1, 4, 1), strict=True):
         check_whole(name, value, least)
-    check_whole("num_steps", num_steps, 1)
+    check_whole("num_steps", 1 if num_steps is None else num_steps, 1)
     check_seed(seed)
 
 
