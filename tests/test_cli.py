@@ -88,19 +88,24 @@ def test_operators_have_a_file_of_their_own(files, tmp_path):
 
 
 def test_the_longest_utility_of_weights(files, tmp_path):
-    result = call(
-        "fit",
-        files / "steps.csv",
-        "--world",
-        files / "world.json",
-        "--program",
-        "weights",
-        "--out",
-        tmp_path / "out",
-        *TINY,
-    )
+    arguments = ("fit", files / "steps.csv", "--world", files / "world.json", "--program", "weights", *TINY)
+    result = call(*arguments, "--out", tmp_path / "out")
     assert result.exit_code == 2 and "--max-bits is the longest utility" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_weights_from_recording_to_report(files, tmp_path):
+    """Six steps to G and beyond: where G is weighs most, and the report and the check say so."""
+    arguments = ("fit", files / "steps.csv", "--world", files / "world.json", "--program", "weights", "--states")
+    sizes = ("--num-warmup", "200", "--num-samples", "300", "--num-chains", "2")
+    result = call(*arguments, *sizes, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    table = pd.read_csv(tmp_path / "out" / "utilities.csv")
+    assert table["feature"][0] in ("G", '@"0,2"') and table["weight"][0] > 0.3
+    told = call("check", tmp_path / "out" / "posterior.nc")
+    assert told.exit_code in (0, 1) and "k" in told.stdout
+    assert "Weights" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_same_seed_gives_the_same_bytes(fitted, files, tmp_path):
