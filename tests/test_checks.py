@@ -63,6 +63,7 @@ def test_behaviour_without_one():
     assert told["identified"].says.startswith("yes: 0 has")
 
 
+@pytest.mark.slow
 def test_what_was_summed():
     world = us.world_model(np.eye(3)[[[1, 2], [1, 1], [2, 2]]], [1.0, 0, 0], 0.9)
     steps = pd.DataFrame([dict(episode=0, t=0, state=0, action=0)])

@@ -108,6 +108,7 @@ def test_weights_from_recording_to_report(files, tmp_path):
     assert "Weights" in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_bytes(fitted, files, tmp_path):
     again = call("fit", files / "steps.csv", "--world", files / "world.json", "--out", tmp_path, *TINY)
     assert again.exit_code == 0

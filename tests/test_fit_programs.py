@@ -54,6 +54,7 @@ def posteriors():
     return {program: quiet(pulls("xxyx"), ARMS, program=program, **SHORT) for program in ("candidates", "noisy")}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Estimated shape parameter")  # so few draws
 def test_arviz_compares_programs(posteriors):
     table = az.compare(posteriors, var_name="action_taken")
@@ -61,6 +62,7 @@ def test_arviz_compares_programs(posteriors):
     assert len(az.loo(posteriors["noisy"], var_name="action_taken", pointwise=True).elpd_i) == 4
 
 
+@pytest.mark.slow
 def test_what_is_predicted(posteriors):
     for posterior in posteriors.values():
         for group in ("prior", "posterior"):
@@ -78,6 +80,7 @@ def test_what_is_predicted(posteriors):
         assert posterior["posterior"]["policy"].values[..., 0, 0].mean() > before + 0.1
 
 
+@pytest.mark.slow
 def test_posteriors_are_kept_whole(posteriors, tmp_path):
     us.save_posterior(posteriors["noisy"], tmp_path / "posterior.nc")
     found = us.load_posterior(tmp_path / "posterior.nc")
@@ -196,7 +199,9 @@ def banana(counts, *, curve):
     numpyro.sample("y", dist.Normal(curve * x**2, 0.3))
 
 
-@pytest.mark.parametrize(("curve", "guide", "good"), [(0.0, "low-rank", True), (2.0, "low-rank", False)])
+@pytest.mark.parametrize(
+    ("curve", "guide", "good"), [(0.0, "low-rank", True), pytest.param(2.0, "low-rank", False, marks=pytest.mark.slow)]
+)
 def test_a_guide_says_how_wrong_it_is(curve, guide, good):
     with jax.enable_x64(True):
         sizes = dict(guide=guide, num_steps=1500, num_samples=1000, num_chains=2, seconds={})
@@ -227,6 +232,7 @@ def test_pareto_k_of_known_tails():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_fit_by_a_guide(posteriors):
     posterior = quiet(pulls("xxyx"), ARMS, method="svi", num_steps=800, **SHORT)

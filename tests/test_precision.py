@@ -54,7 +54,7 @@ def _numbers(*arguments):
 @pytest.mark.parametrize(
     ("end", "order", "calls"),
     [
-        ("endless", "backwards", "tails"),
+        pytest.param("endless", "backwards", "tails", marks=pytest.mark.slow),
         *(
             pytest.param(end, order, "all", marks=pytest.mark.slow)
             for end in ("endless", "horizon")
