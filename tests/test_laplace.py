@@ -97,6 +97,12 @@ def test_possible_worlds_are_averaged():
     np.testing.assert_allclose(bits(twice, REWARD, [1.0, 1.9]), bits(WORLD, REWARD, [1.0, 1.9]), rtol=1e-6)
 
 
+def test_a_plain_call_is_in_full_precision():
+    with jax.enable_x64(False):
+        found = laplace_bits(WORLD, REWARD, 1.9, policy_prior=XI)
+    assert found.dtype == np.float64 and float(found) == pytest.approx(bits(WORLD, REWARD, 1.9)[0], rel=1e-9)
+
+
 def test_what_no_policy_is_worth():
     assert np.isnan(bits(WORLD, REWARD, [100.0, -100.0])).all()
 
