@@ -19,6 +19,8 @@ from .errors import InputError
 from .laplace import check_laplace, laplace_bits
 from .payoffs import Payoffs
 from .tails import value_tail
+from .values import on_device
+from .world.model import bare
 from .world.possible import World
 
 _HEIGHTS = 8  # of each run at which bits are compared
@@ -111,7 +113,8 @@ def make_atlas(
         bits[k] = np.linspace(min(_LEAST_BITS, rising[-1]), min(max_bits, rising[-1]), _HEIGHTS)
         values[k] = np.interp(bits[k], rising, tails.values[k])
         error[k] = np.interp(bits[k], rising, tails.log2_error[k])
-    laplace = _laplace(world, rewards, values, policy_prior)
+    with jax.enable_x64(True):
+        laplace = np.asarray(_laplace(on_device(bare(world)), rewards, values, policy_prior))
     known = np.isfinite(laplace)
     laplace, error = np.where(known, laplace, bits), np.where(known, error, np.inf)
     return Atlas(directions, bits, error, laplace, _coefficients(bits, error, laplace))
@@ -126,16 +129,14 @@ def joined(*atlases: Atlas) -> Atlas:
     return Atlas(directions, bits, error, laplace, _coefficients(bits, error, laplace))
 
 
+@jax.jit
 def _laplace(world, rewards, values, policy_prior):
-    with jax.enable_x64(True):
+    """`[K, J]` Laplace's bits of `values` `[K, J]` for `rewards` `[K, S]`; compiled once for all rounds."""
 
-        def one(reward, value):
-            return laplace_bits(world, reward, value, policy_prior=policy_prior)
+    def one(reward, value):
+        return laplace_bits(world, reward, value, policy_prior=policy_prior)
 
-        each = jax.jit(
-            lambda rewards, values: jax.lax.map(lambda row: jax.vmap(one, (None, 0))(*row), (rewards, values))
-        )
-        return np.asarray(each(rewards, values))
+    return jax.lax.map(lambda run: jax.vmap(one, (None, 0))(*run), (rewards, values))
 
 
 def _coefficients(bits, error, laplace):

@@ -73,8 +73,8 @@ def sample_weights(
     h(g_fresh) / h(g) (Vehtari et al. 2024; above 0.7 the draws are not those of the posterior); `runs` of the whole
     atlas; `seconds` of each part.
 
-    Runs in float64. Costs about a dozen solves of `[S A, S A]` systems a gradient (1.6 ms for 25 states with 4 actions)
-    and `num_runs` splitting runs a round; one compilation. Raises InputError for priors that have no density or no
+    Runs in float64. Costs about eight solves of `[S A, S A]` systems a gradient (see `benchmarks/laplace.py`) and
+    `num_runs` splitting runs a round; one compilation. Raises InputError for priors that have no density or no
     quantiles, and where the posterior would be improper. `key` is consumed.
     """
     say, law = progress or (lambda phase: None), ExponentialLaw() if intelligence_law is None else intelligence_law

@@ -155,9 +155,8 @@ def _design_point(plain, shape, reward, value):
     def step(state):
         x, slope, longest, _, count = state
         at = _parts(plain, reward, x)
-        hessian, steep = _steepened(x, slope, at)
         careful = (longest < _LONGEST) & (count % _TRIED < _TRIED // 2)
-        hessian = hessian + jnp.where(careful, slope, 0.0) * at.hessian
+        hessian, steep = _steepened(x, jnp.where(careful, 0.0, slope), at)
         short = jnp.exp(x) - shape - slope * at.gradient
         right = jnp.stack([short, at.gradient], axis=1)
         solved = cho_solve(cho_factor(hessian), right)
