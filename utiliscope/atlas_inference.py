@@ -14,18 +14,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro import distributions as dist
-from numpyro import handlers
 from numpyro.infer import NUTS
-from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
 from .atlas import joined, make_atlas
 from .diagnostics import pareto_k
-from .errors import InputError, check_whole
+from .errors import check_whole
 from .inputs import asked_for
-from .laws import ExponentialLaw, check_law, sampled_law
+from .laws import ExponentialLaw
 from .payoffs import Payoffs
 from .sampling import STATS
+from .settings import check_weighing
 from .tails import value_tail
 from .utilities import FeatureWeights
 from .values import occupancy
@@ -79,7 +78,7 @@ def sample_weights(
     """
     say, law = progress or (lambda phase: None), ExponentialLaw() if intelligence_law is None else intelligence_law
     counts = np.asarray(counts, np.float64)
-    _check(counts, world, weights, policy_prior, law, simplicity)
+    check_weighing(counts, world, weights, policy_prior, law, simplicity)
     numbers = dict(num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains, num_rounds=num_rounds)
     for (name, value), least in zip(
         {**numbers, "num_runs": num_runs, "num_fresh": num_fresh}.items(), (1, 8, 1, 2, 1, 8), strict=True
@@ -273,41 +272,3 @@ class _timed:
 
     def __exit__(self, *_):
         self.seconds[self.part] += time.perf_counter() - self.started
-
-
-def _check(counts, world, weights, policy_prior, law, simplicity):
-    if not isinstance(weights, FeatureWeights):
-        raise InputError(f"weights is {weights!r:.60}; give FeatureWeights(world)")
-    if counts.shape != (world.num_states, world.num_actions) or not (np.isfinite(counts) & (counts >= 0)).all():
-        raise InputError(f"counts have shape {counts.shape}; give how often each action was taken, [states, actions]")
-    if not hasattr(policy_prior, "distribution"):
-        raise InputError(f"{type(policy_prior).__name__} has no density; weights are inferred with Dirichlet(...)")
-    if not (hasattr(policy_prior, "concentration") and world.horizon is None):
-        raise InputError(
-            "an atlas is made of Dirichlet rows in a world without a horizon; give Dirichlet(...) and such a one"
-        )
-    check_law(law)
-    law.log_mean()  # an improper law is refused before the work begins
-    with handlers.seed(rng_seed=0), handlers.trace() as sites:
-        sampled_law(law)
-    if sites:
-        raise InputError(
-            f"the law's {', '.join(sites)} would be inferred, which the atlas does not do; give numbers: "
-            "ExponentialLaw(0.8)"
-        )
-    with jax.enable_x64(True):
-        try:
-            np.asarray(weights.prior.icdf(jnp.asarray(ndtr(0.5))))
-        except (NotImplementedError, ImportError):
-            raise InputError(
-                f"the prior {type(weights.prior).__name__} has no quantiles (icdf); use one such as Cauchy or Normal"
-            ) from None
-        far = np.asarray(weights.prior.log_prob(jnp.array([1e6, 1e9])))
-    # A density that falls as |theta|^-k has no integral to the power k^-1.
-    with np.errstate(invalid="ignore"):
-        falls = (far[0] - far[1]) / np.log(1e3)
-    if not simplicity > 0 or simplicity * falls <= 1:
-        raise InputError(
-            f"simplicity is {simplicity}: weighted so little, the prior of weights has no end and the posterior is "
-            f"improper; choose more than {1 / falls if falls > 1 else 0:.2g}, or a prior with lighter tails"
-        )

@@ -17,7 +17,7 @@ from .posterior import assemble, drawn_utilities
 from .predictive import decision_draws
 from .programs import load_program
 from .sampling import Nuts, Shape
-from .settings import check_settings, positive
+from .settings import check_asked, check_guide, check_settings, positive
 from .summation import latent_sites, over_cells, read_off, summed_program
 from .utilities import Candidates, FeatureWeights
 from .variational import GUIDES, run_svi
@@ -103,12 +103,9 @@ def fit(
     function = load_program(program, reading)
     wanted = asked_for(function, reading)
     given = dict(weights=weights, intelligence_law=intelligence_law, temperature=temperature, noise=noise)
-    given |= dict(simplicity=None if simplicity == 1 else simplicity, tail_bits=tail_bits)
-    tails = {"tails", "subject_tails"} & set(wanted)
-    for name, value in given.items():
-        if value is not None and name not in wanted and not (tails and name == "tail_bits"):
-            known = getattr(function, "__name__", function)
-            raise InputError(f"the program {known!r} asks for no {name}, so it would do nothing; leave it out")
+    no_tails = not {"tails", "subject_tails"} & set(wanted)
+    given |= dict(simplicity=None if simplicity == 1 else simplicity, tail_bits=tail_bits if no_tails else None)
+    check_asked(given, wanted, function)
     if not isinstance(behaviour, Behaviour):
         say("reading the recording")
         behaviour = read_behaviour(behaviour, world)
@@ -184,7 +181,7 @@ def _by_program(key, function, inputs, wanted, shape, method, guide, num_steps, 
     everything = fixed | data
     continuous, discrete = latent_sites(function, everything)
     method = _chosen(method, continuous, discrete, function)
-    _check_guide(method, guide, num_steps)
+    check_guide(method, guide, num_steps)
     found, prior = {}, None
     program = summed_program(function) if discrete else function
     if method == "exact":
@@ -227,7 +224,7 @@ def _by_atlas(key, function, inputs, wanted, shape, method, guide, num_steps, pr
 
     if method not in ("auto", "nuts"):
         raise InputError(f"method is {method!r}; a program that asks for an atlas is sampled by NUTS, round by round")
-    _check_guide("nuts", guide, num_steps)
+    check_guide("nuts", guide, num_steps)
     samples, stats, found = sample_weights(
         key,
         function,
@@ -247,13 +244,6 @@ def _by_atlas(key, function, inputs, wanted, shape, method, guide, num_steps, pr
     found |= dict(method="nuts", pareto_k=found.pop("k_hat"), settled=int(found["settled"]))
     predicted = {"posterior": decision_draws(jax.random.fold_in(key, 3), None, {}, {}, samples, inputs)}
     return dict(samples=samples, stats=stats, found=found, prior=None, predicted=predicted)
-
-
-def _check_guide(method, guide, num_steps):
-    if method != "svi" and not (guide is None and num_steps is None):
-        raise InputError(
-            f"guide and num_steps are those of method='svi'; with {method!r} they would do nothing, leave them out"
-        )
 
 
 def _chosen(method, continuous, discrete, function) -> str:
