@@ -207,8 +207,8 @@ def best_on_nodes(nodes: NodeWorld, paid, choice=None) -> tuple[np.ndarray, np.n
 
 def chain_action_values(world, nodes: Chain) -> np.ndarray:
     """`[N, A]` optimal action values on the nodes of a chain, or `[H, N, A]` by time; -inf for unavailable actions."""
-    on_nodes = on_nodes(world, nodes)
+    there = on_nodes(world, nodes)
     if world.horizon is None:
-        return _masked_q(on_nodes, nodes.paid, _iterate(on_nodes, nodes.paid, nodes.last)[0][-1])
-    values, _ = _induct(on_nodes, nodes.paid, nodes.last)
-    return np.array([_masked_q(on_nodes, nodes.paid, value) for value in values[-2::-1]])
+        return _masked_q(there, nodes.paid, _iterate(there, nodes.paid, nodes.last)[0][-1])
+    values, _ = _induct(there, nodes.paid, nodes.last)
+    return np.array([_masked_q(there, nodes.paid, value) for value in values[-2::-1]])

@@ -9,15 +9,14 @@ whatever any of the utilities asks about, so that best and worst are exact, and 
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse
-import scipy.sparse.linalg
 
 from .chains import stack_chain
 from .errors import InputError
+from .node_policies import node_visits, random_policy
 from .payoffs import Payoffs, as_payoffs
 from .planning import TIE_TOLERANCE, NodeWorld, best_on_nodes, on_nodes
 from .world.model import WorldModel
-from .world.transition import SparseTransition, next_values
+from .world.transition import next_values
 
 _MOST_NODES = 2**15
 
@@ -75,10 +74,9 @@ def stakes(world: WorldModel, utilities) -> Stakes:
         lowest, _ = best_on_nodes(nodes, -paid)
         values, _ = best_on_nodes(nodes, paid)
         ends.append((-float(chain.start @ lowest), float(chain.start @ values)))
-        ahead.append(_action_values(nodes, paid, values))
+        ahead.append(paid + nodes.discount * next_values(nodes.transition, values))
     worst, best = np.array(ends).T
-    available = np.asarray(nodes.available)
-    random = node_visits(nodes, chain.start, available / available.sum(-1, keepdims=True))
+    random = node_visits(nodes, chain.start, random_policy(nodes.available))
     return Stakes(nodes, chain.start, chain.paid, np.array(ahead), worst, best, random)
 
 
@@ -108,21 +106,7 @@ def acting_regrets(stakes: Stakes, probability) -> np.ndarray:
 
 def random_regrets(stakes: Stakes) -> np.ndarray:
     """`[U]` regret of the policy that takes each available action equally often; nan for constants."""
-    available = np.asarray(stakes.nodes.available)
-    return _regrets(stakes, stakes.random, available / available.sum(-1, keepdims=True))
-
-
-def node_visits(nodes: NodeWorld, start, policy) -> np.ndarray:
-    """`[n]` expected discounted visits to nodes under `policy` `[n, A]`, from chances `start` `[n]`."""
-    number = len(start)
-    if isinstance(nodes.transition, SparseTransition):
-        flow = nodes.discount * np.einsum("na,nak->nk", policy, np.asarray(nodes.transition.chance))
-        here, place = np.nonzero(flow)
-        entries = (flow[here, place], (np.asarray(nodes.transition.successors)[here, place], here))
-        step = scipy.sparse.csc_array(entries, shape=(number, number))
-        return scipy.sparse.linalg.splu(scipy.sparse.eye_array(number, format="csc") - step).solve(start)
-    step = nodes.discount * np.einsum("na,nat->tn", policy, np.asarray(nodes.transition))
-    return np.linalg.solve(np.eye(number) - step, start)
+    return _regrets(stakes, stakes.random, random_policy(stakes.nodes.available))
 
 
 def _regrets(stakes, visits, policy):
@@ -131,7 +115,3 @@ def _regrets(stakes, visits, policy):
     # Rounding may put the best policy a hair beyond its bounds.
     lost = np.clip((stakes.best - value) / np.where(constant, 1.0, stakes.best - stakes.worst), 0.0, 1.0)
     return np.where(constant, np.nan, lost)
-
-
-def _action_values(nodes, paid, values):
-    return paid + nodes.discount * next_values(nodes.transition, values)

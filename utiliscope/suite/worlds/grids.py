@@ -10,7 +10,9 @@ import numpy as np
 from utiliscope.world import WorldModel, gridworld, world_model
 
 
-def grid(rows: str, *, slip: float, discount: float = 0.9, start: str | None = None, walls: Iterable = ()) -> WorldModel:
+def grid(
+    rows: str, *, slip: float, discount: float = 0.9, start: str | None = None, walls: Iterable = ()
+) -> WorldModel:
     """A `gridworld` of lines in one string, separated by spaces.
 
     start: the cell "row,column" where every episode begins, or None for anywhere. walls: pairs of neighbouring cells,
