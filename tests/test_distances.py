@@ -1,5 +1,7 @@
 """EPIC and STARC distances: what they do not see, what they are by hand, and the bound on regret that STARC gives."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,6 @@ from hypothesis import strategies as st
 
 import utiliscope as us
 from utiliscope.node_policies import random_policy
-from utiliscope.values import occupancy
 
 DISTANCES = (us.epic_distance, us.starc_distance)
 LINE = us.gridworld(["a.b.c"], slip=0.2, discount=0.8)
@@ -27,7 +28,7 @@ def shaped(world, reward, potential, scale):
     return scale * reward[:, :, None] + float(world.discount) * potential - potential[:, None, None]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**16), scale=st.floats(1e-3, 1e3), size=st.floats(0, 10))
 def test_shaping_and_scale_are_not_seen(seed, scale, size):
     rng = np.random.default_rng(seed)
@@ -43,7 +44,7 @@ def test_shaping_and_scale_are_not_seen(seed, scale, size):
         assert 0 <= between <= 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**16))
 def test_triangles(seed):
     world = random_world(seed)
@@ -95,7 +96,7 @@ def test_two_states_by_hand():
     assert us.starc_distance(world, first, third) == pytest.approx(apart)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**16))
 def test_starc_bounds_the_loss_of_ranking_by_the_other_reward(seed):
     rng = np.random.default_rng(seed)
@@ -103,19 +104,22 @@ def test_starc_bounds_the_loss_of_ranking_by_the_other_reward(seed):
     available = np.asarray(world.available)
     first = rng.normal(size=(5, 3))
     second = first + rng.choice([0.1, 1.0, 10.0]) * rng.normal(size=(5, 3))
-    weight = np.array(occupancy(world, random_policy(available)).action) * (1 - float(world.discount))
+    weight = _uses(world, random_policy(available)) * (1 - float(world.discount))
     advantage = _advantages(world, first)
     length = np.sqrt((weight * advantage**2).sum())
-    policies = [draw / draw.sum(-1, keepdims=True) for draw in rng.gamma(0.3, size=(20, 5, 3)) * available + 1e-9]
-    uses = np.array([np.array(occupancy(world, policy * available).action) for policy in policies])
-    uses[:, ~available] = 0
+    policies = (rng.gamma(0.3, size=(8, 5, 3)) + 1e-9) * available
+    uses = np.array([_uses(world, policy) for policy in policies / policies.sum(-1, keepdims=True)])
     by_first, by_second = (uses * first).sum((1, 2)), (uses * second).sum((1, 2))
     distance = us.starc_distance(world, first, second)
-    for one in range(len(policies)):
-        for two in range(len(policies)):
-            if by_second[one] >= by_second[two]:
-                apart = (uses[one] - uses[two])[available] ** 2 / weight[available]
-                assert by_first[two] - by_first[one] <= 2 * distance * length * np.sqrt(apart.sum()) + 1e-6
+    for one, two in itertools.permutations(range(len(policies)), 2):
+        if by_second[one] >= by_second[two]:
+            apart = (uses[one] - uses[two])[available] ** 2 / weight[available]
+            assert by_first[two] - by_first[one] <= 2 * distance * length * np.sqrt(apart.sum()) + 1e-6
+
+
+def _uses(world, policy):
+    step = float(world.discount) * np.einsum("sa,sat->st", policy, np.asarray(world.transition))
+    return np.linalg.solve(np.eye(len(step)) - step.T, np.asarray(world.initial))[:, None] * policy
 
 
 def _advantages(world, reward):

@@ -29,7 +29,7 @@ class SuiteWorld:
     world: WorldModel
     changed: WorldModel
     utilities: tuple[str, ...]
-    grammar_bits: float
+    grammar_bits: float | int
     grammar_weights: Mapping[str, float] | None
     grammar_horizon: int
     num_steps: int
