@@ -14,11 +14,14 @@ from .chains import stack_chain
 from .errors import InputError
 from .node_policies import node_visits, random_policy
 from .payoffs import Payoffs, as_payoffs
-from .planning import TIE_TOLERANCE, NodeWorld, best_on_nodes, on_nodes
+from .planning import NodeWorld, best_on_nodes, on_nodes
 from .world.model import WorldModel
 from .world.transition import next_values
 
 _MOST_NODES = 2**15
+_ROUNDING = 1e-11  # of the most that a utility's steps could be worth
+# What a belief's best policy has to gain over a random one, in a unit in which every utility ranges over 1.
+_NOTHING = 1e-9
 
 
 class Stakes(NamedTuple):
@@ -26,7 +29,7 @@ class Stakes(NamedTuple):
 
     nodes: the world whose states are the nodes. start: `[n]` chance of each at first.
     paid: `[U, n, A]` what each step pays. ahead: `[U, n, A]` its value if the best actions follow.
-    worst, best: `[U]` least and greatest expected utility.
+    worst, best: `[U]` least and greatest expected utility. constant: `[U]` whether all policies have the same.
     random: `[n]` discounted visits of the policy that takes each available action equally often.
     """
 
@@ -36,19 +39,13 @@ class Stakes(NamedTuple):
     ahead: np.ndarray
     worst: np.ndarray
     best: np.ndarray
+    constant: np.ndarray
     random: np.ndarray
-
-    @property
-    def constant(self) -> np.ndarray:
-        """`[U]` whether all policies have the same value."""
-        size = np.abs(self.paid).max((1, 2)) / (1 - self.nodes.discount)
-        return self.best - self.worst <= np.maximum(TIE_TOLERANCE, 1e-10 * size)
 
     @property
     def units(self) -> np.ndarray:
         """`[U]` 1 / (best - worst), and 0 for constants: they have no say."""
-        constant = self.constant
-        return np.where(constant, 0.0, 1 / np.where(constant, 1.0, self.best - self.worst))
+        return np.where(self.constant, 0.0, 1 / np.where(self.constant, 1.0, self.best - self.worst))
 
 
 def stakes(world: WorldModel, utilities) -> Stakes:
@@ -77,7 +74,9 @@ def stakes(world: WorldModel, utilities) -> Stakes:
         ahead.append(paid + nodes.discount * next_values(nodes.transition, values))
     worst, best = np.array(ends).T
     random = node_visits(nodes, chain.start, random_policy(nodes.available))
-    return Stakes(nodes, chain.start, chain.paid, np.array(ahead), worst, best, random)
+    size = np.abs(chain.paid).max((1, 2)) / (1 - nodes.discount)
+    constant = best - worst <= _ROUNDING * size
+    return Stakes(nodes, chain.start, chain.paid, np.array(ahead), worst, best, constant, random)
 
 
 def acting_regrets(stakes: Stakes, probability) -> np.ndarray:
@@ -86,20 +85,25 @@ def acting_regrets(stakes: Stakes, probability) -> np.ndarray:
     .. math:: \frac{\max_\pi V_u(\pi) - V_u(\pi^*)}{\max_\pi V_u(\pi) - \min_\pi V_u(\pi)},\quad
         \pi^* = \arg\max_\pi \sum_k p_k \frac{V_k(\pi)}{\max V_k - \min V_k}
 
-    probability: `[U]` p_k. A belief that gives every policy the same value, such as one in constants alone, acts at
-    random. Among equally good actions the policy takes the first. Costs a few sparse solves.
+    probability: `[U]` p_k. A belief that gives every policy the same value acts at random: one in constants alone, or
+    as much for a utility as against it, as the prior of a grammar is (to within 1e-9 of a utility's range). Among
+    equally good actions the policy takes the first. Costs a few sparse solves.
     """
     share = np.asarray(probability, np.float64)
     if share.shape != stakes.units.shape or not np.isfinite(share).all() or (share < 0).any():
         raise InputError(f"probability has shape {share.shape}; give {len(stakes.units)} numbers that are not negative")
-    share = share * stakes.units
-    if share.sum() <= TIE_TOLERANCE * stakes.units.max(initial=0.0):
+    of_some_worth = share[~stakes.constant].sum()
+    if not of_some_worth:
         return random_regrets(stakes)
-    share = share / share.sum()
+    share = share / of_some_worth * stakes.units
     paid = np.tensordot(share, stakes.paid, 1)
     # Best if all doubt were settled after one step: close to the best of all, so that few improvements are left.
     first = np.tensordot(share, stakes.ahead, 1)
-    _, choice = best_on_nodes(stakes.nodes, paid, np.argmax(np.where(stakes.nodes.available, first, -np.inf), -1))
+    first = np.argmax(np.where(stakes.nodes.available, first, -np.inf), -1)
+    values, choice = best_on_nodes(stakes.nodes, paid, first)
+    randomly = stakes.random @ (random_policy(stakes.nodes.available) * paid).sum(-1)
+    if stakes.start @ values - randomly <= _NOTHING:
+        return random_regrets(stakes)
     policy = np.eye(paid.shape[1])[choice]
     return _regrets(stakes, node_visits(stakes.nodes, stakes.start, policy), policy)
 

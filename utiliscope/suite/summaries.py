@@ -83,7 +83,7 @@ def calibration_table(frame: pd.DataFrame, *, edges=(0.0, 0.1, 0.25, 0.5, 0.75, 
     return pd.DataFrame(rows)
 
 
-def interval(rate: float, trials: float, confidence: float = _CONFIDENCE) -> tuple[float, float]:
+def interval(rate: float, trials: float | int, confidence: float = _CONFIDENCE) -> tuple[float, float]:
     """The interval of Clopper and Pearson for a rate seen in so many trials; hits need not be whole."""
     hits, tail = rate * trials, (1 - confidence) / 2
     low = float(beta.ppf(tail, hits, trials - hits + 1)) if hits > 0 else 0.0

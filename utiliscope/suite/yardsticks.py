@@ -11,6 +11,9 @@ from utiliscope.utilities import Candidates
 
 from .worlds import SuiteWorld
 
+# Of the squared length of what is added up: less is the rounding of parts that cancel.
+_CANCELLED = 1e-14
+
 
 class Yardsticks(NamedTuple):
     """Of `U` candidates in one world of the suite.
@@ -60,8 +63,10 @@ def distances_from(products, truth: int, mixtures) -> np.ndarray:
     products: `[U, U]` inner products of canonical rewards. As in `distances.py`: 1/2 from a reward that is constant.
     """
     own = products[truth, truth]
-    lengths = np.einsum("nu,uv,nv->n", mixtures, products, mixtures)
-    there = (lengths > 0) & (own > 0)
-    cosine = mixtures @ products[truth] / np.sqrt(np.where(there, lengths * own, 1.0))
+    squared = np.einsum("nu,uv,nv->n", mixtures, products, mixtures)
+    parts = np.abs(mixtures) @ np.sqrt(np.diag(products))
+    some = squared > _CANCELLED * parts**2
+    both = some & (own > 0)
+    cosine = mixtures @ products[truth] / np.sqrt(np.where(both, squared * own, 1.0))
     apart = np.sqrt(np.clip((1 - cosine) / 2, 0.0, 1.0))
-    return np.where(there, apart, np.where((lengths > 0) | (own > 0), 0.5, 0.0))
+    return np.where(both, apart, np.where(some | (own > 0), 0.5, 0.0))
