@@ -17,7 +17,8 @@ def random_policy(available) -> np.ndarray:
 
 def node_visits(nodes: NodeWorld, start, policy) -> np.ndarray:
     """`[n]` expected discounted visits under `policy` `[n, A]`, from chances `start` `[n]`; they sum to 1 / (1 - g)."""
-    return _solved(nodes, policy, np.asarray(start, np.float64), transposed=True)
+    # Where nobody comes, rounding leaves something on either side of 0.
+    return np.maximum(_solved(nodes, policy, np.asarray(start, np.float64), transposed=True), 0.0)
 
 
 def node_values(nodes: NodeWorld, policy, paid) -> np.ndarray:

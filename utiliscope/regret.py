@@ -9,6 +9,7 @@ whatever any of the utilities asks about, so that best and worst are exact, and 
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from .chains import stack_chain
 from .errors import InputError
@@ -48,6 +49,11 @@ class Stakes(NamedTuple):
         return np.where(self.constant, 0.0, 1 / np.where(self.constant, 1.0, self.best - self.worst))
 
 
+# Solves here are small: threads that wait for each other take a hundred times as long where cores are shared.
+_one_thread = threadpool_limits.wrap(limits=1)
+
+
+@_one_thread
 def stakes(world: WorldModel, utilities) -> Stakes:
     """The `Stakes` of a stack of `U` utilities (`Payoffs`, or Candidates) in a world without a horizon.
 
@@ -79,6 +85,7 @@ def stakes(world: WorldModel, utilities) -> Stakes:
     return Stakes(nodes, chain.start, chain.paid, np.array(ahead), worst, best, constant, random)
 
 
+@_one_thread
 def acting_regrets(stakes: Stakes, probability) -> np.ndarray:
     r"""`[U]` regret of acting on a belief, if each utility in turn were the true one; nan for constants.
 
