@@ -3,8 +3,8 @@ r"""How far apart two rewards are, whatever their scale and shaping: EPIC and ST
 Both bring a reward to a canonical form that potential shaping, R'(s, a, s') = R(s, a, s') + g Phi(s') - Phi(s) with g
 the discount, does not change; scale that to length 1 in a weighted L2 norm; and take half the distance of what comes
 out. So equivalent rewards are at 0 and opposite ones at 1. A reward whose canonical form is 0, such as a constant,
-stays 0: it is at 0 from others of its kind and at 1/2 from every other. (For EPIC this settles a correlation that is
-not defined, as 0 would do in sqrt((1 - rho) / 2) up to a factor, and keeps the triangle inequality.)
+stays 0: it is at 0 from others of its kind and at 1/2 from every other. (STARC has it so; EPIC's correlation is not
+defined there. The triangle inequality holds throughout.)
 
 Lengths are weighted by D(s, a), how often a policy takes an action in a state, discounted: the uniform random policy
 from the world's first states unless another is given. Actions that are not available have no weight. A utility that
