@@ -65,8 +65,8 @@ def _sparse() -> SuiteWorld:
     return SuiteWorld(random_sparse(0), random_sparse(0, changes=0.5), truths, 12, SUMS, 4, num_steps=20)
 
 
-def _sparse_wide() -> SuiteWorld:
-    size = dict(num_states=20, num_actions=4, branching=2, marked=3)
+def _sparse_order() -> SuiteWorld:
+    size = dict(num_states=14, num_actions=3, branching=2, marked=3)
     truths = ("sequence(a, b)", "-time(a)", "reach(b)", "-time(x)")
     return SuiteWorld(
         random_sparse(1, **size), random_sparse(1, **size, changes=0.5), truths, 12, ORDER, 4, num_steps=30
@@ -99,7 +99,7 @@ WORLDS: dict[str, Callable[[], SuiteWorld]] = {
     "cliff": _cliff,
     "labyrinth": _labyrinth,
     "sparse": _sparse,
-    "sparse-wide": _sparse_wide,
+    "sparse-order": _sparse_order,
     "hub": _hub,
     "field-corner": _field_corner,
     "rooms-corner": _rooms_corner,
