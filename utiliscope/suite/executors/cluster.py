@@ -23,6 +23,9 @@ lost like killed ones: the batch that they were at is run again. Schedulers star
 """
 
 import contextlib
+import importlib.util
+import logging
+import queue
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +42,7 @@ _TRIES = (
     2  # of a batch whose worker dies, on a cluster of our own; others have `distributed.scheduler.allowed-failures`
 )
 _PATIENCE = 30  # seconds for a scheduler to answer
+_LOOK_EVERY = 1.0  # seconds, for lost workers
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -64,52 +68,38 @@ class Cluster:
 
         Raises InputError if distributed is not installed, or if the scheduler does not answer or goes away.
         """
-        distributed = _distributed()
+        _check_installed()
         work, suspects = tasks(batches), deque()
-        with contextlib.ExitStack() as stack:
-            size = max(1, min(self.workers or cores(), len(batches)))
-            client = stack.enter_context(self._client(distributed, size))
-            stack.callback(_cancel, client, futures := {})
+        size = max(1, min(self.workers or cores(), len(batches)))
+        with _cluster(size) if self.scheduler is None else _other_cluster(self.scheduler) as (client, refill):
+            coming, running = queue.SimpleQueue(), {}
 
             def submit(task):
                 future = client.submit(whole_batch, run, task.jobs, dict(settings), pure=False)
-                futures[future] = task
-                return future
+                running[future] = task
+                future.add_done_callback(coming.put)
 
-            coming = distributed.as_completed([submit(task) for task in work])
-            for future in coming:
-                task = futures.pop(future)
-                for part in _parts(future, task, self._where()):
-                    if isinstance(part, Task):
-                        suspects.append(part)
-                    else:
-                        yield part
-                # All that a dying worker holds is suspected; one at a time, suspicion is right.
-                if not futures and suspects:
-                    coming.add(submit(suspects.popleft()))
-
-    def _where(self):
-        return self.scheduler or "the scheduler on this machine"
-
-    @contextlib.contextmanager
-    def _client(self, distributed, size):
-        if self.scheduler is None:
-            with (
-                thread_limit(size),
-                distributed.LocalCluster(
-                    n_workers=size,
-                    threads_per_worker=1,
-                    dashboard_address=None,
-                    silence_logs=False,
-                    memory_limit=None,
-                    scheduler_kwargs={"allowed_failures": _TRIES - 1},
-                ) as cluster,
-                distributed.Client(cluster) as client,
-            ):
-                yield client
-            return
-        with _other_client(distributed, self.scheduler) as client:
-            yield client
+            try:
+                for task in work:
+                    submit(task)
+                while running:
+                    try:
+                        future = coming.get(timeout=_LOOK_EVERY)
+                    except queue.Empty:
+                        refill()
+                        continue
+                    for part in _parts(future, running.pop(future), refill):
+                        if isinstance(part, Task):
+                            suspects.append(part)
+                        else:
+                            yield part
+                    # All that a dying worker holds is suspected; one at a time, suspicion is right.
+                    if not running and suspects:
+                        submit(suspects.popleft())
+            finally:
+                # A cluster that is not ours would go on with what nobody waits for.
+                with contextlib.suppress(Exception):
+                    client.cancel(list(running))
 
 
 def whole_batch(run: str, jobs: tuple[Job, ...], settings: dict) -> list[Finished | Failed | Broken]:
@@ -118,18 +108,16 @@ def whole_batch(run: str, jobs: tuple[Job, ...], settings: dict) -> list[Finishe
         return list(events_of(found(run), jobs, settings))
 
 
-def _parts(future, task, where):
+def _parts(future, task, refill):
     """Events of a batch, and tasks for what it left undone."""
-    if future.status == "finished":
-        events = future.result()
-    elif future.status == "error":
-        error = future.exception()
-        if type(error).__name__ != "KilledWorker":
-            raise error
-        # The scheduler has tried it on several workers already.
-        task, events = Task(task.jobs, task.given, task.breaks), [Broken(str(error), died=True)]
-    else:
-        raise InputError(f"{where} went away; see why, then go on with --resume")
+    from distributed import KilledWorker
+
+    if future.status == "cancelled":
+        raise InputError("the scheduler went away; see why, then go on with --resume")
+    try:
+        events = _gathered(future, refill)
+    except KilledWorker:
+        events = [Broken("every worker that tried it died", died=True)]
     for event in events:
         if isinstance(event, Broken):
             yield from after(task, event)
@@ -138,32 +126,56 @@ def _parts(future, task, where):
             yield event
 
 
-def _other_client(distributed, scheduler):
+def _gathered(future, refill):
+    """The result, which is computed again if its worker died before it gave it away."""
+    while True:
+        try:
+            return future.result(timeout=_LOOK_EVERY)
+        except TimeoutError:
+            refill()
+
+
+@contextlib.contextmanager
+def _cluster(size):
+    """A client of a cluster on this machine, and what brings back workers that were lost for good."""
+    from distributed import Client, LocalCluster
+
+    # A worker that dies while it starts is not started again by itself; `scale` does so once it counts as lost.
+    with (
+        thread_limit(size),
+        LocalCluster(
+            n_workers=size,
+            threads_per_worker=1,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+            memory_limit=None,
+            scheduler_kwargs={"allowed_failures": _TRIES - 1},
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client, lambda: cluster.scale(size) if len(cluster.scheduler_info["workers"]) < size else None
+
+
+@contextlib.contextmanager
+def _other_cluster(scheduler):
+    """A client of the cluster at an address or of a scheduler file; its workers are not ours to bring back."""
+    from distributed import Client
+
+    if "://" not in scheduler and not Path(scheduler).is_file():
+        raise InputError(
+            f"there is no scheduler file {scheduler}; name the one of a scheduler that runs, or its address tcp://..."
+        )
+    where = {"address": scheduler} if "://" in scheduler else {"scheduler_file": scheduler}
     try:
-        if "://" in scheduler:
-            return distributed.Client(scheduler, timeout=_PATIENCE)
-        if not Path(scheduler).is_file():
-            raise InputError(
-                f"there is no scheduler file {scheduler}; name the one of a scheduler that runs, or its address tcp://..."
-            )
-        return distributed.Client(scheduler_file=scheduler, timeout=_PATIENCE)
+        client = Client(**where, timeout=_PATIENCE)
     except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"no scheduler answers at {scheduler}: {error}; see that it runs and can be reached") from None
+    with client:
+        yield client, lambda: None
 
 
-def _cancel(client, futures):
-    """What is not needed any more; a cluster that is not ours would go on with it."""
-    with contextlib.suppress(Exception):
-        client.cancel(list(futures))
-
-
-def _distributed():
-    try:
-        import distributed
-    except ImportError:
+def _check_installed():
+    if importlib.util.find_spec("distributed") is None:
         raise InputError(
             "the executor dask needs distributed: pip install 'utiliscope[dask]', or choose the executor process"
-        ) from None
-    return distributed
+        )
