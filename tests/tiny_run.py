@@ -3,6 +3,7 @@
 import os
 import pathlib
 import signal
+import sys
 import time
 
 from utiliscope.errors import InputError
@@ -52,7 +53,7 @@ def foreign(jobs, settings):
 
 def threads(jobs, settings):
     for job in jobs:
-        yield job, {"pid": os.getpid(), "omp": int(os.environ["OMP_NUM_THREADS"]), "jax": "jax" in os.sys.modules}
+        yield job, {"pid": os.getpid(), "omp": int(os.environ["OMP_NUM_THREADS"]), "jax": "jax" in sys.modules}
 
 
 def _misbehave(job, settings):
@@ -62,10 +63,10 @@ def _misbehave(job, settings):
         os.kill(os.getpid(), signal.SIGKILL)
     if job.agent == "exits":
         os._exit(7)
-    if job.agent == "kills once":
-        marker = pathlib.Path(settings["marker"]) / str(job.seed)
+    if job.agent == "kills once" and "marker" in settings:
+        marker = pathlib.Path(settings["marker"]) / f"{job.world}-{job.seed}"
         if not marker.exists():
             marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-    if job.agent == "tells its worker":
-        (pathlib.Path(settings["marker"]) / f"{os.getpid()}").touch()
+    if job.agent == "tells its worker" and "marker" in settings:
+        (pathlib.Path(settings["marker"]) / f"worker-{os.getpid()}").touch()

@@ -4,7 +4,7 @@ An executor gives what becomes of each job as soon as it is known; it writes not
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from utiliscope.errors import InputError
 from utiliscope.suite.jobs import Job
@@ -17,6 +17,7 @@ from .serial import Serial
 EXECUTORS = {"serial": Serial, "process": Processes, "dask": Cluster}
 
 
+@runtime_checkable
 class Executor(Protocol):
     """How batches of jobs are run."""
 

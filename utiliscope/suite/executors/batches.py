@@ -44,12 +44,14 @@ class Task:
 
     jobs: those that have no row yet, in order.
     given: how many there were when the call began.
-    breaks: how many calls with these jobs broke off before.
+    again: these jobs are left over from a call that broke off.
+    suspected: how often a worker died when the first of the jobs was the one in progress.
     """
 
     jobs: tuple[Job, ...]
     given: int
-    breaks: int = 0
+    again: bool = False
+    suspected: int = 0
 
     def without(self, job: Job) -> "Task":
         """What is left to do when `job` is done."""
@@ -64,15 +66,17 @@ def tasks(batches: Sequence[tuple[Job, ...]]) -> list[Task]:
 def after(task: Task, broken: Broken) -> list[Task | Failed]:
     """What becomes of the jobs that a broken batch leaves without a row.
 
-    The first of them is most likely to blame: it is tried again alone, and the others together. If that breaks off
-    too, each is tried alone. One that broke off alone has failed, if it raised; if its worker was killed, which may
-    have had nothing to do with it, it has failed when that is the second time.
+    The first of them is most likely to blame: it is tried again alone, and the others together; if they break off
+    too, each alone. A job has failed that raised alone, or that was in progress twice, at last alone, when its worker
+    died: once may have had nothing to do with it.
     """
-    if task.given == 1 and task.jobs and (not broken.died or task.breaks):
-        return [Failed(task.jobs[0], broken.reason, broken.trace)]
-    first, rest = task.jobs[:1], task.jobs[1:]
-    parts = [first, rest] if task.breaks == 0 else [(job,) for job in task.jobs]
-    return [Task(part, len(part), task.breaks + 1) for part in parts if part]
+    if not task.jobs:
+        return []
+    (first, *rest), suspected = task.jobs, task.suspected + broken.died
+    if task.given == 1 and (not broken.died or suspected > 1):
+        return [Failed(first, broken.reason, broken.trace)]
+    others = [(job,) for job in rest] if task.again else [tuple(rest)] * bool(rest)
+    return [Task((first,), 1, True, suspected), *(Task(jobs, len(jobs), True) for jobs in others)]
 
 
 def found(run: str) -> Callable:
