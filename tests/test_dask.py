@@ -1,6 +1,5 @@
 """The cluster executor against the serial one."""
 
-
 import pytest
 from test_executors import files, jobs_of, run
 
@@ -48,7 +47,7 @@ def test_other_clusters_by_address_and_file(tmp_path):
 
 def test_a_scheduler_that_does_not_answer(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "_PATIENCE", 0.5)
-    with pytest.raises(InputError, match="no scheduler answers at tcp://127.0.0.1:9"):
+    with pytest.raises(InputError, match=r"no scheduler answers at tcp://127\.0\.0\.1:9"):
         run(tmp_path, jobs_of("good"), Cluster(scheduler="tcp://127.0.0.1:9"))
     with pytest.raises(InputError, match="there is no scheduler file"):
         run(tmp_path, jobs_of("good"), Cluster(scheduler=str(tmp_path / "none.json")))

@@ -21,7 +21,7 @@ class Job:
     world, agent, method: names in `WORLDS`, `ROSTER` and `METHODS`.
     utility: what the agent is after, as an expression; empty for agents that are after nothing.
     num_episodes: of the recording.
-    seed: of the recording and of the method.
+    seed: of the recording; another one is another recording of the same agent.
     """
 
     world: str
