@@ -13,10 +13,10 @@ import pytest
 from utiliscope.errors import InputError
 from utiliscope.suite.execution import execute
 from utiliscope.suite.executors import named_executor
+from utiliscope.suite.executors.children import cores
 from utiliscope.suite.executors.cluster import Cluster
 from utiliscope.suite.executors.processes import Processes
 from utiliscope.suite.executors.serial import Serial
-from utiliscope.suite.executors.threads import cores
 from utiliscope.suite.jobs import plan
 from utiliscope.suite.results import collect, failures
 
@@ -176,7 +176,7 @@ def started(tmp_path):
         script = tmp_path / "script.py"
         script.write_text(SCRIPT)
         command = [sys.executable, str(script), str(tmp_path / "out"), executor]
-        paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+        paths = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
         environment = os.environ | {"PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}
         running.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, start_new_session=True))
         for _ in range(1200):
@@ -228,8 +228,10 @@ def test_a_run_that_is_killed_goes_on_to_the_same_results(tmp_path, started, unb
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("executor", ["serial", "process"])
+@pytest.mark.parametrize("executor", ["serial", "process", "dask"])
 def test_ctrl_c_leaves_a_folder_that_can_be_gone_on_with(tmp_path, started, unbroken, executor):
+    if executor == "dask":
+        pytest.importorskip("distributed", reason="the extra dask is not installed")
     process = started(executor)
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=30)

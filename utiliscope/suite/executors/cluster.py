@@ -36,7 +36,7 @@ from utiliscope.errors import InputError, check_whole
 from utiliscope.suite.jobs import Job
 
 from .batches import Broken, Failed, Finished, Task, after, events_of, found, tasks
-from .threads import cores, thread_limit
+from .children import cores, deaf_to_interrupts, thread_limit
 
 _TRIES = (
     2  # of a batch whose worker dies, on a cluster of our own; others have `distributed.scheduler.allowed-failures`
@@ -140,19 +140,19 @@ def _cluster(size):
     """A client of a cluster on this machine, and what brings back workers that were lost for good."""
     from distributed import Client, LocalCluster
 
-    # A worker that dies while it starts is not started again by itself; `scale` does so once it counts as lost.
-    with (
-        thread_limit(size),
-        LocalCluster(
-            n_workers=size,
-            threads_per_worker=1,
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-            memory_limit=None,
-            scheduler_kwargs={"allowed_failures": _TRIES - 1},
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(thread_limit(size))
+        with deaf_to_interrupts():
+            cluster = LocalCluster(
+                n_workers=size,
+                threads_per_worker=1,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+                memory_limit=None,
+                scheduler_kwargs={"allowed_failures": _TRIES - 1},
+            )
+        client = stack.enter_context(Client(stack.enter_context(cluster)))
+        # A worker that dies while it starts is not started again by itself; `scale` does so once it counts as lost.
         yield client, lambda: cluster.scale(size) if len(cluster.scheduler_info["workers"]) < size else None
 
 

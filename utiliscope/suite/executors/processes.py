@@ -17,7 +17,7 @@ from utiliscope.errors import InputError, check_whole
 from utiliscope.suite.jobs import Job
 
 from .batches import Broken, Failed, Finished, Task, after, tasks
-from .threads import cores, thread_limit
+from .children import cores, deaf_to_interrupts, thread_limit
 from .worker import IDLE, READY, serve
 
 _DEAD = "dead"
@@ -172,15 +172,11 @@ def _started(run, size) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(theirs, run), daemon=True)
-    # A child takes over the mask: Ctrl-C while it starts would be an exception before it can ignore it.
-    masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
     try:
-        with thread_limit(size):
+        with thread_limit(size), deaf_to_interrupts():
             process.start()
     finally:
         theirs.close()  # or the pipe would not end with the worker
-        if masked is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, masked)
     return _Worker(process, ours)
 
 

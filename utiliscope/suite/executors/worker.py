@@ -19,7 +19,7 @@ def serve(pipe: Connection, run: str) -> None:
 
     READY is sent when the run function is there, `Broken` when it cannot be imported. Ends when `pipe` gives None.
     """
-    # Ctrl-C goes to all processes of a terminal; it is the supervisor's to answer.
+    # Ctrl-C goes to all processes of a terminal; where there are no masks, it is ignored from here on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:

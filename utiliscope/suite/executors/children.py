@@ -1,9 +1,10 @@
-"""How many threads the libraries of a child process start: they read it from the environment, once."""
+"""How child processes start: with their share of the cores, and deaf to Ctrl-C, which is their parent's to answer."""
 
 import contextlib
 import os
+import signal
 
-# XLA's processor client reads NPROC (PJRT_NPROC in newer releases), Python itself, from 3.13 on, PYTHON_CPU_COUNT:
+# What says how many threads libraries start, read once. XLA's processor client reads NPROC (PJRT_NPROC in newer releases), Python itself, from 3.13 on, PYTHON_CPU_COUNT:
 # thread pools of the package are as large as os.cpu_count() says.
 _VARIABLES = (
     "OMP_NUM_THREADS",
@@ -36,3 +37,16 @@ def thread_limit(workers: int):
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value  # dask sets some of its own
+
+
+@contextlib.contextmanager
+def deaf_to_interrupts():
+    """Children started in here, or by threads started in here, take over the mask and never see Ctrl-C."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
