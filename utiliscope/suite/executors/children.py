@@ -3,9 +3,10 @@
 import contextlib
 import os
 import signal
+from multiprocessing import resource_tracker
 
-# What says how many threads libraries start, read once. XLA's processor client reads NPROC (PJRT_NPROC in newer releases), Python itself, from 3.13 on, PYTHON_CPU_COUNT:
-# thread pools of the package are as large as os.cpu_count() says.
+# What says how many threads libraries start, read once. XLA's processor client reads NPROC (PJRT_NPROC in newer
+# releases), Python itself, from 3.13 on, PYTHON_CPU_COUNT: thread pools of the package are as large as os.cpu_count().
 _VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -45,6 +46,7 @@ def deaf_to_interrupts():
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # which comes with the first child otherwise, and unmasks
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -29,6 +29,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,12 +113,12 @@ def _parts(future, task, refill):
     """Events of a batch, and tasks for what it left undone."""
     from distributed import KilledWorker
 
-    if future.status == "cancelled":
-        raise InputError("the scheduler went away; see why, then go on with --resume")
     try:
         events = _gathered(future, refill)
     except KilledWorker:
         events = [Broken("every worker that tried it died", died=True)]
+    except CancelledError:
+        raise InputError("the scheduler went away; see why, then go on with --resume") from None
     for event in events:
         if isinstance(event, Broken):
             yield from after(task, event)
