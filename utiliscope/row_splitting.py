@@ -12,6 +12,8 @@ from .world.model import reachable_states
 from .world.possible import weighted_worlds
 from .world.transition import links
 
+# Numbers in the inverses that are kept for every particle.
+MOST_INVERTED = 256**2
 _PATCH = 128
 _FEWEST_MOVES = 24
 _MOST_AGED = 64  # rounds of moves of an inverse; looked at before each climb, which may add as many
