@@ -124,7 +124,7 @@ def evidence(found: list[PosteriorBits | None], tables: LawTables) -> Evidence:
 
     Errors add up those of both tails. Each level of splitting is a sample of what is above the last: of what falls, and
     of the rest at its mean. The prior's tail is a sum of independent steps, and one that is off by so much moves all
-    that lies beyond.
+    that lies beyond. What the last population weighs, too little for splitting to go on, counts as an error as well.
     """
     columns = [_constant(tables) if one is None else _of_one(one, tables) for one in found]
     log_evidence, std_error, beyond = (np.stack(part, axis=1) for part in zip(*columns, strict=True))
@@ -148,13 +148,16 @@ def _of_one(one, tables):
     by_level = squares + rest**2 / np.maximum(one.alive, 1) - (fell + rest) ** 2 / one.size
     relative = np.maximum(by_level, 0.0).sum(-1) / total**2
     share = part / total[:, None]
-    order = np.argsort(one.bits, kind="stable")
-    moved = np.cumsum((share * step)[:, order][:, ::-1], axis=1)[:, ::-1]
-    steps = np.diff(np.maximum.accumulate(one.error[order] ** 2), prepend=0.0)
+    moved = np.add.reduceat(share * step, one.starts, axis=1)
+    moved = np.cumsum(moved[:, ::-1], axis=1)[:, ::-1]
+    ends = np.append(one.starts[1:], len(one.bits)) - 1
+    steps = np.diff(np.maximum.accumulate(one.error[ends] ** 2), prepend=0.0)
     from_tail = (moved**2 * steps).sum(-1)
+    # What lies above the last population is about as much as what is in it.
+    left = (fell[:, -1] / total) ** 2
     # Of an unbiased estimate the logarithm is too low by half its relative variance.
     log_evidence = top[:, 0] + np.log(total) + relative / 2
-    return log_evidence, np.sqrt(relative + from_tail), (share * one.beyond).sum(-1)
+    return log_evidence, np.sqrt(relative + from_tail + left), (share * one.beyond).sum(-1)
 
 
 def log_chance_of_counts(counts, concentration, available) -> float:

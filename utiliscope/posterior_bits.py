@@ -26,7 +26,7 @@ from .values import expected_utility
 from .world.possible import PossibleWorlds, World
 
 _LEVELS = 16  # between two looks at what is left: 6.6 bits
-_NEGLIGIBLE = 2.0**-8  # of the evidence
+_NEGLIGIBLE = 2.0**-5  # of the evidence; counted in its error
 _MOST_BITS = 600.0
 _END = 0.2  # share of a curve's bits that tell how it goes on
 _ROUNDING = 1e-12
@@ -51,9 +51,9 @@ class Yardstick(NamedTuple):
 
 
 class PosteriorBits(NamedTuple):
-    """Bits of policies from the posterior of one recording, for one utility: `K` particles of `L` levels, rising.
+    """Bits of policies from the posterior of one recording, for one utility: `K` particles of `L` levels.
 
-    bits: `[K]`. error: `[K]` standard error of the prior's tail there, bits; its parts up to a value are shared by all
+    bits: `[K]` rising. error: `[K]` standard error of the prior's tail there, bits; its parts up to a value are shared by all
     beyond. log_mass: `[K]` ln of the share that each stands for. starts: `[L]` first particle of each level, and alive
     `[L]` how many of `size` were above it. beyond: `[K]` whether the prior's tail ends before. cut: whether splitting
     ended before what is left was negligible.
@@ -76,8 +76,8 @@ def yardstick(
     *,
     policy_prior: Dirichlet = Dirichlet(1.0),
     num_particles: int = 512,
-    reach: float = 0.99,
-    max_bits: float = 400.0,
+    reach: float = 0.995,
+    max_bits: float = 600.0,
 ) -> Yardstick:
     """The value tails of a stack of `U` payoffs (kept on disk, see `value_tail`), and what goes with them.
 
