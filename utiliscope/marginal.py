@@ -23,7 +23,7 @@ from .errors import InputError
 from .laws import LN2, ExponentialLaw, IntelligenceLaw, check_law
 from .payoffs import as_payoffs
 from .policies import Dirichlet
-from .posterior_bits import PosteriorBits, posterior_bits, yardstick
+from .posterior_bits import PosteriorBits, posterior_bits, gauge
 from .world.possible import World
 
 # Geometric, so that powers of g are read off as well as exponentials: to about 1e-6 of ln h.
@@ -105,7 +105,7 @@ def marginal_evidence(
     the rarity under the posterior of the policies that weigh most. tail_particles: in those of the value tails, kept on
     disk, whose key is that of `fit`'s own.
 
-    For many recordings of one world make its `yardstick` once, then `posterior_bits` and `evidence` for each. Raises
+    For many recordings of one world make its `gauge` once, then `posterior_bits` and `evidence` for each. Raises
     InputError for priors other than Dirichlet rows, worlds with a horizon and laws with parameters to be inferred.
     """
     if isinstance(behaviour, Behaviour):
@@ -115,7 +115,7 @@ def marginal_evidence(
     if payoffs.state.ndim != 2:
         raise InputError("marginal_evidence compares utilities: give candidates, or a stack of payoffs")
     tables = LawTables([laws] if isinstance(laws, IntelligenceLaw) else list(laws))
-    measure = yardstick(jax.random.key(0), world, payoffs, policy_prior=policy_prior, num_particles=tail_particles)
+    measure = gauge(jax.random.key(0), world, payoffs, policy_prior=policy_prior, num_particles=tail_particles)
     return evidence(posterior_bits(key, behaviour, measure, tables=tables, num_particles=num_particles), tables)
 
 

@@ -30,10 +30,10 @@ _NEGLIGIBLE = 2.0**-5  # of the evidence; counted in its error
 _MOST_BITS = 600.0
 _END = 0.2  # share of a curve's bits that tell how it goes on
 _ROUNDING = 1e-12
-_UNKNOWN = 0.25  # standard error of what is extrapolated, relative
+_UNKNOWN = 0.15  # standard error of what is extrapolated, relative
 
 
-class Yardstick(NamedTuple):
+class Gauge(NamedTuple):
     """What the intelligence for each of `U` utilities is measured by; of a world and a prior, whatever was recorded.
 
     tails: `[U]` value tails among policies of `policy_prior`. best: `[U]` value of the best policy known.
@@ -69,7 +69,7 @@ class PosteriorBits(NamedTuple):
     cut: bool
 
 
-def yardstick(
+def gauge(
     key,
     world: World,
     payoffs: Payoffs,
@@ -78,7 +78,7 @@ def yardstick(
     num_particles: int = 512,
     reach: float = 0.995,
     max_bits: float = 600.0,
-) -> Yardstick:
+) -> Gauge:
     """The value tails of a stack of `U` payoffs (kept on disk, see `value_tail`), and what goes with them.
 
     Raises InputError for other priors, worlds with a horizon, and utilities that remember too much for the world's
@@ -100,11 +100,11 @@ def yardstick(
             best.append(float(tails.values[u, -1]) if constant[u] else _best(world, one))
             slope.append(0.0 if constant[u] else _end_slope(tails.values[u], -tails.log2_prob[u], best[u]))
     _check_size(problems)
-    return Yardstick(world, policy_prior, tails, np.array(best), np.array(slope), payoffs, tuple(problems))
+    return Gauge(world, policy_prior, tails, np.array(best), np.array(slope), payoffs, tuple(problems))
 
 
 def posterior_bits(
-    key, counts, measure: Yardstick, *, tables, num_particles: int = 256, num_sweeps: int = 1
+    key, counts, measure: Gauge, *, tables, num_particles: int = 256, num_sweeps: int = 1
 ) -> list[PosteriorBits | None]:
     """The bits of policies that `counts` `[S, A]` allow, for each utility; None for constant ones.
 
