@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.special import log_softmax, logsumexp
@@ -20,8 +19,10 @@ from utiliscope.cache import fingerprint, kept
 from utiliscope.chains import joint_chain, step_payoffs
 from utiliscope.errors import InputError
 from utiliscope.planning import chain_action_values
-from utiliscope.world import WorldModel, sparse_transition, world_model
-from utiliscope.world.transition import links
+from utiliscope.values import on_device
+from utiliscope.world import WorldModel, world_model
+from utiliscope.world.model import bare
+from utiliscope.world.transition import SparseTransition, links
 
 from .claims import Claims, claimed
 
@@ -29,7 +30,7 @@ _MOST_NODES = 2**12
 _SPREAD = 3.0  # of ln T: the prior is LogNormal(0, 3), as in `fit`
 _FINE = np.arange(-12.0, 12.001, 0.02)  # ln T, four standard deviations to each side
 _COARSE = np.arange(-12.0, 12.001, 0.125)  # where soft plans are made; between them log policies are splines
-_VERSION = 1
+_VERSION, _ROUNDED, _TOGETHER = 1, 16, 16
 
 
 @dataclass(frozen=True)
@@ -135,24 +136,41 @@ def _soft_policies(world, payoffs, nodes):
     onward = np.where(nodes.onward >= 0, nodes.onward, np.arange(len(nodes.state))[:, None])
     ended = nodes.over | (nodes.over[onward] | ~(chance > 0).any(1)).all(1)
     terminal = ended & ~np.any(steps)
-    product = world_model(sparse_transition(onward, chance), nodes.start, float(world.discount), available=available)
-    parts = (onward, chance, available, np.asarray(world.discount), nodes.paid, terminal, _COARSE)
-    name = fingerprint(_VERSION, *map(np.asarray, parts))
-    log_policy = kept("soft plans", name, lambda: {"log_policy": _planned(product, nodes.paid, terminal)})["log_policy"]
+    discount = float(world.discount)
+    name = fingerprint(_VERSION, onward, chance, available, discount, nodes.paid, terminal, _COARSE)
+    log_policy = kept(
+        "soft plans", name, lambda: {"log_policy": _planned(onward, chance, available, discount, nodes.paid, terminal)}
+    )["log_policy"]
     return np.where(available, CubicSpline(_COARSE, log_policy)(_FINE), 0.0)
 
 
-def _planned(product, paid, terminal):
+def _planned(onward, chance, available, discount, paid, terminal):
     """`[coarse T, n, A]` log softmax(Q / T), 0 where not available."""
+    number = len(onward)
+    # Chains of about one length share what is compiled: they are filled up with nodes where the episode is over.
+    room = -number % _ROUNDED
+    onward = np.concatenate([onward, np.repeat(np.arange(number, number + room)[:, None], onward.shape[1], axis=1)])
+    stay = np.zeros((room, *chance.shape[1:]))
+    stay[..., 0] = 1.0
+    chance = np.concatenate([chance, stay])
+    available, terminal = (
+        np.concatenate([part, np.ones((room, *part.shape[1:]), bool)]) for part in (available, terminal)
+    )
+    paid = np.concatenate([paid, np.zeros((room, paid.shape[1]))])
+    start = np.eye(number + room)[0]
     with jax.enable_x64(True):
-        values = jax.jit(
-            lambda temperature: jax.lax.map(
-                lambda one: soft_action_values(product, jnp.asarray(paid), one, terminal=jnp.asarray(terminal)),
-                temperature,
-                batch_size=16,
-            )
-        )(jnp.exp(jnp.asarray(_COARSE)))
-    q = np.asarray(values)
+        product = world_model(SparseTransition(onward, chance), start, discount, available=available)
+        q = np.asarray(_soft_values(on_device(bare(product)), paid, terminal, np.exp(_COARSE)))[:, :number]
     available = q > -np.inf
     below = np.where(available, q - q.max(-1, keepdims=True), 0.0) / np.exp(_COARSE)[:, None, None]
     return np.where(available, log_softmax(np.where(available, below, -np.inf), axis=-1), 0.0)
+
+
+@jax.jit
+def _soft_values(product, paid, terminal, temperatures):
+    """`[T, n, A]`."""
+
+    def one(temperature):
+        return soft_action_values(product, paid, temperature, terminal=terminal)
+
+    return jax.lax.map(one, temperatures, batch_size=_TOGETHER)
