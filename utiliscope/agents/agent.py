@@ -6,7 +6,7 @@ import numpy as np
 
 from utiliscope.behaviour import Behaviour
 from utiliscope.payoffs import Payoffs, as_payoffs
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 
 
 class Agent(Protocol):
@@ -17,14 +17,14 @@ class Agent(Protocol):
     whatever the utility, `policy(world, utility)`. The functions of this file ask any agent for these.
     """
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """Its decisions in `num_episodes` episodes of up to `num_steps`.
 
         utility: anything that `as_payoffs(world, utility)` takes, one and not a stack.
         """
 
 
-def pursued(agent: Agent, world: WorldModel, utility) -> Payoffs | None:
+def pursued(agent, world: World, utility) -> Payoffs | None:
     """What `agent` is in truth after when it is given `utility`: a stack if several, None if nothing at all.
 
     That is the utility itself, if the agent has no method `pursued` that says otherwise.
@@ -33,7 +33,7 @@ def pursued(agent: Agent, world: WorldModel, utility) -> Payoffs | None:
     return as_payoffs(world, utility) if own is None else own(world, utility)
 
 
-def policy(agent: Agent, world: WorldModel, utility) -> np.ndarray | None:
+def policy(agent, world: World, utility) -> np.ndarray | None:
     """`[S, A]`, or `[H, S, A]` by time, what `agent` does; None if the two do not determine a policy.
 
     Raises InputError for utilities that need memory, where the behaviour of those who plan is no policy over states.

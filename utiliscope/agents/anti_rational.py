@@ -6,7 +6,7 @@ import numpy as np
 
 from utiliscope.behaviour import Behaviour
 from utiliscope.payoffs import Payoffs
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 
 from .course import Course, follow
 from .optimal import Optimal
@@ -21,15 +21,15 @@ class AntiRational:
     Agents.
     """
 
-    def pursued(self, world: WorldModel, utility) -> Payoffs:
+    def pursued(self, world: World, utility) -> Payoffs:
         """The negative of the utility."""
         return negated(checked_payoffs(world, utility))
 
-    def course(self, world: WorldModel, utility) -> Course:
+    def course(self, world: World, utility) -> Course:
         """What it does on each pair of memory and state."""
         return Optimal().course(world, self.pursued(world, utility))
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
         return follow(key, world, self.course(world, utility), num_episodes=num_episodes, num_steps=num_steps)
 

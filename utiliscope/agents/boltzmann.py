@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utiliscope.behaviour import Behaviour
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 
 from .course import Course, course, follow
 from .knobs import check_above_zero
@@ -27,12 +27,12 @@ class Boltzmann:
     Learning.
     """
 
-    temperature: float = 0.3
+    temperature: float | int = 0.3
 
     def __post_init__(self):
         check_above_zero("temperature", self.temperature)
 
-    def course(self, world: WorldModel, utility) -> Course:
+    def course(self, world: World, utility) -> Course:
         """What it does on each pair of memory and state."""
         view = outlook(world, utility)
         values = view.values()
@@ -40,6 +40,6 @@ class Boltzmann:
         odds = np.exp(scores)
         return course(view, odds / odds.sum(-1, keepdims=True))
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
         return follow(key, world, self.course(world, utility), num_episodes=num_episodes, num_steps=num_steps)

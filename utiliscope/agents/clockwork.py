@@ -6,10 +6,10 @@ import numpy as np
 
 from utiliscope.behaviour import Behaviour
 from utiliscope.errors import check_whole
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 
 from .fixed_route import nearest_available
-from .simulate import play
+from .simulate import check_actual, play
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,13 @@ class Clockwork:
     def __post_init__(self):
         check_whole("period", self.period, 1)
 
-    def pursued(self, world: WorldModel, utility) -> None:
+    def pursued(self, world: World, utility) -> None:
         """Nothing."""
         return None
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
+        check_actual(world)
         possible = nearest_available(np.asarray(world.available))
 
         def decide(_, t, state, memory):

@@ -6,7 +6,7 @@ import numpy as np
 
 from utiliscope.behaviour import Behaviour
 from utiliscope.errors import InputError
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 
 from .outlook import Outlook
 from .simulate import drawn, play
@@ -54,7 +54,7 @@ def course(view: Outlook, policy) -> Course:
     return Course(nodes.state[:kept], onward, successors, np.asarray(policy)[..., :kept, :])
 
 
-def follow(key, world: WorldModel, steps: Course, *, num_episodes: int, num_steps: int) -> Behaviour:
+def follow(key, world: World, steps: Course, *, num_episodes: int, num_steps: int) -> Behaviour:
     """Recorded decisions of one that follows the course `steps` in `world`, as those of `play`."""
 
     def decide(random, t, state, node):

@@ -5,7 +5,7 @@ import scipy.sparse
 import scipy.sparse.linalg
 
 from utiliscope.chains import joint_chain
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 from utiliscope.world.transition import links
 
 from .course import Course
@@ -13,7 +13,7 @@ from .outlook import checked_payoffs
 from .simulate import check_actual
 
 
-def course_value(world: WorldModel, utility, steps: Course) -> float:
+def course_value(world: World, utility, steps: Course) -> float:
     """Expected utility of an agent that follows the course `steps` in `world`, in float64 on the host.
 
     For payoffs without memory and an agent without it the same as `utiliscope.expected_utility`. Costs a walk through

@@ -13,7 +13,7 @@ import numpy as np
 
 from utiliscope.behaviour import Behaviour
 from utiliscope.payoffs import Payoffs
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 
 from .anti_rational import AntiRational, negated
 from .course import Course, follow
@@ -25,15 +25,15 @@ from .outlook import checked_payoffs
 class Indifferent:
     """(indifferent, 0): one that always does what is best for the given utility, whatever it is after: nothing."""
 
-    def pursued(self, world: WorldModel, utility) -> Payoffs:
+    def pursued(self, world: World, utility) -> Payoffs:
         """The utility 0."""
         return Payoffs(np.zeros(world.num_states), None, np.zeros(0), np.zeros((0, world.num_states), bool))
 
-    def course(self, world: WorldModel, utility) -> Course:
+    def course(self, world: World, utility) -> Course:
         """What it does on each pair of memory and state."""
         return Optimal().course(world, utility)
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
         return follow(key, world, self.course(world, utility), num_episodes=num_episodes, num_steps=num_steps)
 
@@ -42,14 +42,14 @@ class Indifferent:
 class AntiRationalNegated:
     """(anti-rational, -R): one that is after the negative of the given utility R, and does its worst."""
 
-    def pursued(self, world: WorldModel, utility) -> Payoffs:
+    def pursued(self, world: World, utility) -> Payoffs:
         """The negative of the utility."""
         return negated(checked_payoffs(world, utility))
 
-    def course(self, world: WorldModel, utility) -> Course:
+    def course(self, world: World, utility) -> Course:
         """What it does on each pair of memory and state."""
         return AntiRational().course(world, self.pursued(world, utility))
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
         return follow(key, world, self.course(world, utility), num_episodes=num_episodes, num_steps=num_steps)

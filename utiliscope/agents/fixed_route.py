@@ -7,7 +7,7 @@ import numpy as np
 
 from utiliscope.behaviour import Behaviour
 from utiliscope.errors import check_whole
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 
 from .simulate import generator, play
 
@@ -27,11 +27,11 @@ class FixedRoute:
     def __post_init__(self):
         check_whole("length", self.length, 1)
 
-    def pursued(self, world: WorldModel, utility) -> None:
+    def pursued(self, world: World, utility) -> None:
         """Nothing."""
         return None
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
         before, during = jax.random.split(key)
         route = generator(before).integers(world.num_actions, size=self.length)

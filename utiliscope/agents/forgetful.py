@@ -8,12 +8,13 @@ import numpy as np
 
 from utiliscope.behaviour import Behaviour
 from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 from utiliscope.world.transition import collected, links
 
 from .course import Course, course, follow
 from .knobs import check_between
 from .outlook import best_actions, evenly, outlook
-from .simulate import generator
+from .simulate import check_actual, generator
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,14 @@ class Forgetful:
     You're Going?
     """
 
-    share: float = 0.2
+    share: float | int = 0.2
 
     def __post_init__(self):
         check_between("share", self.share, 0, 1)
 
-    def remembered(self, key, world: WorldModel) -> WorldModel:
+    def remembered(self, key, world: World) -> WorldModel:
         """The world as this agent believes it to be."""
+        check_actual(world)
         successors, chance = links(world.transition)
         home = np.arange(world.num_states)[:, None]
         forgotten = (generator(key).random(successors.shape) < self.share) & (successors != home)
@@ -43,12 +45,12 @@ class Forgetful:
         moves = collected(state, action, following, chance[state, action, place], shape)
         return dataclasses.replace(world, transition=moves)
 
-    def course_of(self, key, world: WorldModel, utility) -> Course:
+    def course_of(self, key, world: World, utility) -> Course:
         """What it does on each pair of memory and state, with what it has forgotten by `key`."""
         view = outlook(world, utility, self.remembered(key, world))
         return course(view, evenly(best_actions(view.values())))
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
         before, during = jax.random.split(key)
         steps = self.course_of(before, world, utility)

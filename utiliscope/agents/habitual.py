@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utiliscope.behaviour import Behaviour
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 
 from .knobs import check_between
 from .optimal import Optimal
@@ -22,13 +22,13 @@ class Habitual:
     References: Thorndike (1911), Animal Intelligence; Miller, Shenhav and Ludvig (2019), Habits without Values.
     """
 
-    share: float = 0.3
+    share: float | int = 0.3
     base: object = Optimal()
 
     def __post_init__(self):
         check_between("share", self.share, 0, 1)
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
         steps, available = self.base.course(world, utility), np.asarray(world.available)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from utiliscope.behaviour import Behaviour
 from utiliscope.errors import check_whole
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 from utiliscope.world.transition import likeliest
 
 from .simulate import check_actual, simulate
@@ -36,18 +36,18 @@ class Heuristics:
     """
 
     num_rules: int = 6
-    strength: float = 2.0
+    strength: float | int = 2.0
     seed: int = 0
 
     def __post_init__(self):
         check_whole("num_rules", self.num_rules, 1)
         check_whole("seed", self.seed, 0)
 
-    def pursued(self, world: WorldModel, utility) -> None:
+    def pursued(self, world: World, utility) -> None:
         """Nothing."""
         return None
 
-    def rules(self, world: WorldModel) -> Rules:
+    def rules(self, world: World) -> Rules:
         """The rules in this world."""
         random = np.random.default_rng(self.seed)
         ahead, _ = likeliest(world.transition)
@@ -65,7 +65,7 @@ class Heuristics:
         action = random.integers(world.num_actions, size=self.num_rules)
         return Rules(np.array(met), action, random.exponential(self.strength, self.num_rules))
 
-    def policy(self, world: WorldModel, utility=None) -> np.ndarray:
+    def policy(self, world: World, utility=None) -> np.ndarray:
         """`[S, A]` what it does."""
         check_actual(world)
         rules = self.rules(world)
@@ -74,6 +74,6 @@ class Heuristics:
         odds = np.where(np.asarray(world.available), np.exp(scores - scores.max(-1, keepdims=True)), 0.0)
         return odds / odds.sum(-1, keepdims=True)
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
         return simulate(key, world, self.policy(world), num_episodes=num_episodes, num_steps=num_steps)

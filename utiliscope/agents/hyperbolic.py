@@ -6,7 +6,7 @@ import numpy as np
 
 from utiliscope.behaviour import Behaviour
 from utiliscope.errors import check_whole
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 
 from .course import Course, course, follow
 from .knobs import check_between
@@ -33,7 +33,7 @@ class Hyperbolic:
     Ignorant, Inconsistent Agents.
     """
 
-    rate: float = 1.0
+    rate: float | int = 1.0
     sophisticated: bool = False
     depth: int = 100
 
@@ -41,7 +41,7 @@ class Hyperbolic:
         check_between("rate", self.rate, 0)
         check_whole("depth", self.depth, 1)
 
-    def course(self, world: WorldModel, utility) -> Course:
+    def course(self, world: World, utility) -> Course:
         """What it does on each pair of memory and state."""
         view = outlook(world, utility)
         end = view.believed.horizon
@@ -54,7 +54,7 @@ class Hyperbolic:
         values = np.array([_naive(view, weights[: left + 1]) for left in range(end, 0, -1)])
         return course(view, evenly(np.array([best_actions(one) for one in values])))
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
         return follow(key, world, self.course(world, utility), num_episodes=num_episodes, num_steps=num_steps)
 

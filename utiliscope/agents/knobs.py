@@ -6,7 +6,7 @@ from numbers import Real
 from utiliscope.errors import InputError
 
 
-def check_between(name: str, value, least: float, most: float = math.inf) -> None:
+def check_between(name: str, value, least: float | int, most: float | int = math.inf) -> None:
     """Raise InputError unless `value` is a number from `least` to `most`, and finite."""
     if isinstance(value, bool) or not (isinstance(value, Real) and least <= value <= most and math.isfinite(value)):
         upper = "" if most == math.inf else f" and at most {most}"

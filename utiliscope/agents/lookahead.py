@@ -7,7 +7,7 @@ import numpy as np
 
 from utiliscope.behaviour import Behaviour
 from utiliscope.errors import check_whole
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 
 from .course import Course, course, follow
 from .outlook import Outlook, best_actions, evenly, outlook
@@ -29,12 +29,12 @@ class Lookahead:
     def __post_init__(self):
         check_whole("depth", self.depth, 1)
 
-    def course(self, world: WorldModel, utility) -> Course:
+    def course(self, world: World, utility) -> Course:
         """What it does on each pair of memory and state."""
         view = outlook(world, utility)
         return course(view, evenly(best_actions(near_values(view, self.depth))))
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
         return follow(key, world, self.course(world, utility), num_episodes=num_episodes, num_steps=num_steps)
 

@@ -7,7 +7,7 @@ import numpy as np
 from utiliscope.automata import Automaton
 from utiliscope.behaviour import Behaviour
 from utiliscope.payoffs import Payoffs
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 
 from .course import Course, follow
 from .knobs import check_between
@@ -26,21 +26,21 @@ class LossAverse:
     Advances in Prospect Theory.
     """
 
-    weight: float = 2.25
+    weight: float | int = 2.25
 
     def __post_init__(self):
         check_between("weight", self.weight, 1)
 
-    def course(self, world: WorldModel, utility) -> Course:
+    def course(self, world: World, utility) -> Course:
         """What it does on each pair of memory and state."""
         return Optimal().course(world, loomed(checked_payoffs(world, utility), self.weight))
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
         return follow(key, world, self.course(world, utility), num_episodes=num_episodes, num_steps=num_steps)
 
 
-def loomed(payoffs: Payoffs, weight: float) -> Payoffs:
+def loomed(payoffs: Payoffs, weight: float | int) -> Payoffs:
     """One utility with its negative payments, of states, actions, arrivals and automata, times `weight`."""
 
     def seen(amount):

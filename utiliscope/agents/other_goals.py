@@ -7,10 +7,11 @@ import numpy as np
 from utiliscope.errors import InputError
 from utiliscope.payoffs import Payoffs, as_payoffs
 from utiliscope.planning import value_range
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 
 from .course_value import course_value
 from .optimal import Optimal
+from .simulate import check_actual
 
 _SAME = 1e-9
 
@@ -27,13 +28,14 @@ class OtherGoal(NamedTuple):
     share: float
 
 
-def other_goals(world: WorldModel, utility) -> list[OtherGoal]:
+def other_goals(world: World, utility) -> list[OtherGoal]:
     """The goals of being in a feature of `world`, or in one state if it has none, that differ from `utility`.
 
     Left out are goals whose optimal agent gets all of the utility, and those that prefer nothing. From the one that
     brings least of the utility to the one that brings most; equals by name. Costs a plan and a value for each.
     Raises InputError where nothing is left.
     """
+    check_actual(world)
     payoffs = as_payoffs(world, utility)
     worst, best = value_range(world, payoffs)
     features = dict(world.features) or dict(zip(world.state_names, np.eye(world.num_states), strict=True))

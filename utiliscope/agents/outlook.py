@@ -10,6 +10,7 @@ from utiliscope.errors import InputError
 from utiliscope.payoffs import Payoffs, as_payoffs
 from utiliscope.planning import chain_action_values, is_plain
 from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 from utiliscope.world.transition import SparseTransition, collected, links
 
 from .simulate import check_actual
@@ -56,7 +57,7 @@ class Outlook(NamedTuple):
         return float(spread[counted].mean()) if counted.any() else 1.0
 
 
-def outlook(world: WorldModel, utility, believed: WorldModel | None = None) -> Outlook:
+def outlook(world: World, utility, believed: WorldModel | None = None) -> Outlook:
     """The outlook of an agent with `utility` in `world`, which it takes for `believed` (by default for what it is).
 
     believed: of the same states, actions and availability; its moves, discount and horizon may differ. The agent keeps
@@ -84,7 +85,7 @@ def outlook(world: WorldModel, utility, believed: WorldModel | None = None) -> O
     return Outlook(believed, nodes, world.num_states if is_plain(payoffs) else len(nodes.state))
 
 
-def checked_payoffs(world: WorldModel, utility) -> Payoffs:
+def checked_payoffs(world: World, utility) -> Payoffs:
     """`utility` as `Payoffs`; raise InputError for a stack, and for amounts that are not finite."""
     payoffs = as_payoffs(world, utility)
     if payoffs.state.ndim != 1:

@@ -7,11 +7,13 @@ import numpy as np
 
 from utiliscope.behaviour import Behaviour
 from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 from utiliscope.world.transition import SparseTransition, links
 
 from .course import Course, course, follow
 from .knobs import check_between
 from .outlook import best_actions, evenly, outlook
+from .simulate import check_actual
 
 
 @dataclass(frozen=True)
@@ -24,23 +26,24 @@ class Overconfident:
     References: Moore and Healy (2008), The Trouble with Overconfidence.
     """
 
-    sharpness: float = 4.0
+    sharpness: float | int = 4.0
 
     def __post_init__(self):
         check_between("sharpness", self.sharpness, 1)
 
-    def course(self, world: WorldModel, utility) -> Course:
+    def course(self, world: World, utility) -> Course:
         """What it does on each pair of memory and state."""
         view = outlook(world, utility, sharpened(world, self.sharpness))
         return course(view, evenly(best_actions(view.values())))
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
         return follow(key, world, self.course(world, utility), num_episodes=num_episodes, num_steps=num_steps)
 
 
-def sharpened(world: WorldModel, power: float) -> WorldModel:
+def sharpened(world: World, power: float | int) -> WorldModel:
     """`world` with chances proportional to their `power`."""
+    check_actual(world)
     successors, chance = links(world.transition)
     # Of the likeliest, or the powers of small chances would vanish together.
     raised = (chance / chance.max(-1, keepdims=True)) ** power

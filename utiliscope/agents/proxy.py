@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from utiliscope.behaviour import Behaviour
 from utiliscope.payoffs import Payoffs
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 
 from .course import Course, follow
 from .optimal import Optimal
@@ -21,14 +21,14 @@ class ProxySeeker:
     References: Langosco, Koch, Sharkey, Pfau and Krueger (2022), Goal Misgeneralization in Deep Reinforcement Learning.
     """
 
-    def pursued(self, world: WorldModel, utility) -> Payoffs:
+    def pursued(self, world: World, utility) -> Payoffs:
         """To be in that feature."""
         return other_goals(world, utility)[-1].payoffs
 
-    def course(self, world: WorldModel, utility) -> Course:
+    def course(self, world: World, utility) -> Course:
         """What it does on each pair of memory and state."""
         return Optimal().course(world, self.pursued(world, utility))
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
         return follow(key, world, self.course(world, utility), num_episodes=num_episodes, num_steps=num_steps)

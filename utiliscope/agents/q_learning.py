@@ -7,7 +7,7 @@ import numpy as np
 
 from utiliscope.behaviour import Behaviour
 from utiliscope.errors import check_whole
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 
 from .course import Course, course, follow
 from .knobs import check_between
@@ -31,18 +31,18 @@ class QLearner:
     """
 
     training_steps: int = 10_000
-    exploration: float = 0.3
+    exploration: float | int = 0.3
 
     def __post_init__(self):
         check_whole("training_steps", self.training_steps, 0)
         check_between("exploration", self.exploration, 0, 1)
 
-    def course_of(self, key, world: WorldModel, utility) -> Course:
+    def course_of(self, key, world: World, utility) -> Course:
         """What it does on each pair of memory and state, after the training that `key` brings."""
         view = outlook(world, utility)
         return course(view, evenly(best_actions(self._learned(generator(key), world, view))))
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
         before, during = jax.random.split(key)
         steps = self.course_of(before, world, utility)

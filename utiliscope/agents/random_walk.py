@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utiliscope.behaviour import Behaviour
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 
 from .outlook import evenly
 from .simulate import check_actual, simulate
@@ -18,15 +18,15 @@ class RandomWalk:
     References: Pearson (1905), The Problem of the Random Walk.
     """
 
-    def pursued(self, world: WorldModel, utility) -> None:
+    def pursued(self, world: World, utility) -> None:
         """Nothing."""
         return None
 
-    def policy(self, world: WorldModel, utility=None) -> np.ndarray:
+    def policy(self, world: World, utility=None) -> np.ndarray:
         """`[S, A]` what it does."""
         check_actual(world)
         return evenly(np.asarray(world.available))
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
         return simulate(key, world, self.policy(world), num_episodes=num_episodes, num_steps=num_steps)

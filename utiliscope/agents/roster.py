@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-from .agent import Agent
 from .anti_rational import AntiRational
 from .boltzmann import Boltzmann
 from .clockwork import Clockwork
@@ -30,14 +29,14 @@ from .underconfident import Underconfident
 
 
 class Entry(NamedTuple):
-    """An agent of the suite.
+    """An agent of the suite (see `agent.Agent`).
 
     family: its kind of error; agents of one family are left out together. kind: "agent" for those that are after
     something; "degenerate" for those recorded as the optimal agent is that are after something else, which no
     behaviour can tell; "null" for what is after nothing.
     """
 
-    agent: Agent
+    agent: object
     family: str
     kind: str = "agent"
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from utiliscope.behaviour import Behaviour
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 
 from .course import Course, course, follow
 from .knobs import check_between
@@ -21,18 +21,18 @@ class Satisficing:
     References: Simon (1956), Rational Choice and the Structure of the Environment.
     """
 
-    slack: float = 0.5
+    slack: float | int = 0.5
 
     def __post_init__(self):
         check_between("slack", self.slack, 0)
 
-    def course(self, world: WorldModel, utility) -> Course:
+    def course(self, world: World, utility) -> Course:
         """What it does on each pair of memory and state."""
         view = outlook(world, utility)
         values = view.values()
         enough = values >= values.max(-1, keepdims=True) - self.slack * view.stake(values)
         return course(view, evenly((enough & view.available) | best_actions(values)))
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
         return follow(key, world, self.course(world, utility), num_episodes=num_episodes, num_steps=num_steps)

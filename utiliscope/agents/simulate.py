@@ -9,12 +9,12 @@ import pandas as pd
 from utiliscope.behaviour import Behaviour
 from utiliscope.errors import InputError, check_whole
 from utiliscope.values import check_shape
-from utiliscope.world.model import WorldModel, absorbing_states, check_world
-from utiliscope.world.possible import PossibleWorlds
+from utiliscope.world.model import absorbing_states, check_world
+from utiliscope.world.possible import PossibleWorlds, World
 from utiliscope.world.transition import links
 
 
-def simulate(key, world: WorldModel, policy, *, num_episodes: int, num_steps: int) -> Behaviour:
+def simulate(key, world: World, policy, *, num_episodes: int, num_steps: int) -> Behaviour:
     """Recorded decisions of `policy` `[S, A]`, or `[H, S, A]` by time, as those of `play`.
 
     Raises InputError for shapes that do not fit, rows that are no probabilities, and unavailable actions.
@@ -36,7 +36,7 @@ def simulate(key, world: WorldModel, policy, *, num_episodes: int, num_steps: in
     return play(key, world, decide, num_episodes=num_episodes, num_steps=num_steps)
 
 
-def play(key, world: WorldModel, decide: Callable, *, num_episodes: int, num_steps: int) -> Behaviour:
+def play(key, world: World, decide: Callable, *, num_episodes: int, num_steps: int) -> Behaviour:
     """Recorded decisions of whatever chooses by `decide`, all episodes side by side.
 
     decide: of (random, t, state, memory), a NumPy generator, the time, the `[E]` present states and what it returned

@@ -7,7 +7,7 @@ import scipy.sparse
 import scipy.sparse.csgraph
 
 from utiliscope.behaviour import Behaviour
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 from utiliscope.world.transition import likeliest, moves
 
 from .knobs import check_between
@@ -28,16 +28,16 @@ class Thermostat:
     References: Wiener (1948), Cybernetics; Ashby (1952), Design for a Brain.
     """
 
-    level: float = 0.5
+    level: float | int = 0.5
 
     def __post_init__(self):
         check_between("level", self.level, 0, 1)
 
-    def pursued(self, world: WorldModel, utility) -> None:
+    def pursued(self, world: World, utility) -> None:
         """Nothing."""
         return None
 
-    def policy(self, world: WorldModel, utility=None) -> np.ndarray:
+    def policy(self, world: World, utility=None) -> np.ndarray:
         """`[S, A]` what it does."""
         check_actual(world)
         signal, available = signal_of(world), np.asarray(world.available)
@@ -47,12 +47,12 @@ class Thermostat:
         corrects &= available & (signal != point)[:, None]
         return evenly(np.where(corrects.any(-1, keepdims=True), corrects, available))
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
         return simulate(key, world, self.policy(world), num_episodes=num_episodes, num_steps=num_steps)
 
 
-def signal_of(world: WorldModel) -> np.ndarray:
+def signal_of(world: World) -> np.ndarray:
     """`[S]` what a thermostat in `world` feels."""
     features = {name: np.asarray(world.features[name]) for name in sorted(world.features)}
     for values in features.values():

@@ -7,7 +7,7 @@ import numpy as np
 
 from utiliscope.behaviour import Behaviour
 from utiliscope.errors import check_whole
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 
 from .course import course
 from .outlook import outlook
@@ -44,7 +44,7 @@ class TreeSearch:
         check_whole("rollouts", self.rollouts, 1)
         check_whole("rollout_length", self.rollout_length, 1)
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
         # mctx takes a second to import, and other agents do without.
         from .tree_search_kernel import power_of_two, search, tables

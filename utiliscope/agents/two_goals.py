@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from utiliscope.behaviour import Behaviour
 from utiliscope.errors import check_whole
 from utiliscope.payoffs import Payoffs, stack_payoffs
-from utiliscope.world.model import WorldModel
+from utiliscope.world.possible import World
 
 from .optimal import Optimal
 from .other_goals import other_goals
@@ -28,11 +28,11 @@ class TwoGoals:
     def __post_init__(self):
         check_whole("period", self.period, 1)
 
-    def pursued(self, world: WorldModel, utility) -> Payoffs:
+    def pursued(self, world: World, utility) -> Payoffs:
         """A stack of two: the utility and the other goal."""
         return stack_payoffs([checked_payoffs(world, utility), other_goals(world, utility)[0].payoffs])
 
-    def record(self, key, world: WorldModel, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
+    def record(self, key, world: World, utility, *, num_episodes: int, num_steps: int) -> Behaviour:
         """See `Agent.record`."""
         goals = checked_payoffs(world, utility), other_goals(world, utility)[0].payoffs
         courses = [Optimal().course(world, goal) for goal in goals]
