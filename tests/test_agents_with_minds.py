@@ -83,16 +83,23 @@ def test_habits():
 
 
 def test_searching_longer_is_better():
-    """Up to nearly the best, in a world of chance, to its horizon."""
-    world = grid(slip=0.15, horizon=8)
+    world = grid(slip=0.15, horizon=6)
+    utility = read(world, "time(G) - time(b)")
+    found = [achieved(TreeSearch(number, rollout_length=6), world, utility, 64) for number in (1, 6, 48)]
+    assert found[0][0] < found[1][0] < found[2][0]
+    assert found[2][0] - found[0][0] > 5 * np.hypot(found[0][1], found[2][1])
+
+
+@pytest.mark.slow
+def test_searching_long_is_nearly_the_best():
+    """In a world of chance, to its horizon."""
+    world = grid(slip=0.15, horizon=6)
     utility = read(world, "time(G) - time(b)")
     worst, best = value_range(world, utility)
-    found = [achieved(TreeSearch(number, rollout_length=8), world, utility) for number in (2, 16, 256)]
-    (few, few_error), (some, some_error), (many, many_error) = found
-    assert some - few > 5 * np.hypot(few_error, some_error)
-    assert many > some - 5 * np.hypot(many_error, some_error)
-    assert best - many < 0.05 * (best - worst) + 5 * many_error
-    assert many < best + 5 * many_error
+    few, many = (achieved(TreeSearch(number, rollout_length=6), world, utility, 256) for number in (16, 512))
+    assert many[0] - few[0] > -5 * np.hypot(few[1], many[1])
+    assert best - many[0] < 0.04 * (best - worst) + 5 * many[1]
+    assert many[0] < best + 5 * many[1]
 
 
 def test_a_search_finds_the_way():
@@ -118,7 +125,7 @@ def test_learning_longer_is_better(text, horizon):
 
     at_random = course_value(world, utility, EpsilonRandom(1.0).course(world, utility))
     np.testing.assert_allclose(worths(0), at_random)
-    early, late = np.mean(worths(100)), np.mean(worths(300_000))
+    early, late = np.mean(worths(1_000)), np.mean(worths(300_000))
     assert at_random < early < late
     assert best - late < 0.06 * (best - worst)
 
@@ -178,7 +185,7 @@ def test_rules_add_up():
         np.testing.assert_allclose(agent.policy(world)[state], odds / odds.sum())
     assert not np.allclose(agent.policy(world), Heuristics(num_rules=8, seed=4).policy(world))
     plain = dataclasses.replace(world, features={})
-    assert (Heuristics(seed=1).rules(plain).met.sum(-1) == 3).all()
+    assert len(np.unique(Heuristics(seed=1).rules(plain).met, axis=0)) > 1
 
 
 def test_the_signal_is_kept_at_its_point():

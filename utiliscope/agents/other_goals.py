@@ -46,7 +46,7 @@ def other_goals(world: World, utility) -> list[OtherGoal]:
         if most - least <= _SAME * max(abs(most), abs(least)):
             continue
         value = course_value(world, payoffs, Optimal().course(world, goal))
-        share = (value - worst) / (best - worst) if best > worst else 0.0
+        share = float(np.clip((value - worst) / (best - worst), 0.0, 1.0)) if best > worst else 0.0
         if share < 1 - _SAME:
             found.append(OtherGoal(name, goal, share))
     if not found:
