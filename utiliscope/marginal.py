@@ -93,7 +93,7 @@ def marginal_evidence(
     utility,
     *,
     laws: list[IntelligenceLaw] | IntelligenceLaw = ExponentialLaw(0.8),
-    policy_prior: Dirichlet = Dirichlet(1.0),
+    policy_prior=Dirichlet(1.0),
     num_particles: int = 256,
     tail_particles: int = 512,
 ) -> Evidence:

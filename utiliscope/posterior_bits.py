@@ -21,7 +21,7 @@ from .planning import is_plain, optimal_policy, tie_tolerance, value_range
 from .policies import Dirichlet
 from .row_splitting import MOST_INVERTED, RowProblem, WholeInverses, can_split_rows, draw_rows, row_problem
 from .splitting import Record
-from .tails import ValueTail, value_tail
+from .tails import ValueTail, by_itself, value_tail
 from .values import expected_utility
 from .world.possible import PossibleWorlds, World
 
@@ -74,7 +74,7 @@ def gauge(
     world: World,
     payoffs: Payoffs,
     *,
-    policy_prior: Dirichlet = Dirichlet(1.0),
+    policy_prior=Dirichlet(1.0),
     num_particles: int = 512,
     reach: float = 0.995,
     max_bits: float = 600.0,
@@ -129,7 +129,7 @@ def posterior_bits(
         if problem is None:
             return None
         # As in value tails: a utility's numbers do not depend on its place among others.
-        own = int(fingerprint(*(np.asarray(part) for part in jax.tree.leaves(measure.payoffs[u])))[:16], 16)
+        own = int(fingerprint(*(np.asarray(part) for part in jax.tree.leaves(by_itself(measure.payoffs[u]))))[:16], 16)
         random = np.random.default_rng([*seed.ravel().tolist(), own])
         policy = draw_rows(random, posterior, np.asarray(world.available), num_particles)
         problem = problem._replace(concentration=np.ascontiguousarray(posterior.concentration))
