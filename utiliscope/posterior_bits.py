@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from .cache import fingerprint
 from .errors import InputError, check_whole
 from .payoffs import Payoffs
-from .planning import is_plain, optimal_policy, tie_tolerance, value_range
+from .planning import is_plain, optimal_policy, value_range
 from .policies import Dirichlet
 from .row_splitting import MOST_INVERTED, RowProblem, WholeInverses, can_split_rows, draw_rows, row_problem
 from .splitting import Record
@@ -53,8 +53,8 @@ class Gauge(NamedTuple):
 class PosteriorBits(NamedTuple):
     """Bits of policies from the posterior of one recording, for one utility: `K` particles of `L` levels.
 
-    bits: `[K]` rising. error: `[K]` standard error of the prior's tail there, bits; its parts up to a value are shared by all
-    beyond. log_mass: `[K]` ln of the share that each stands for. starts: `[L]` first particle of each level, and alive
+    bits: `[K]` rising. error: `[K]` standard error of the prior's tail there, bits; its parts up to a value are shared
+    by all beyond. log_mass: `[K]` ln of the share that each stands for. starts: `[L]` first particle of each level, and alive
     `[L]` how many of `size` were above it. beyond: `[K]` whether the prior's tail ends before. cut: whether splitting
     ended before what is left was negligible.
     """
