@@ -11,9 +11,9 @@ from scipy.integrate import quad
 from scipy.special import betaln
 from scipy.stats import beta as beta_law
 from scipy.stats import gamma
+from utiliscope.data import path
 
 import utiliscope as us
-from utiliscope.data import path
 from utiliscope.laws import LN2
 from utiliscope.marginal import LawTables, evidence, log_chance_of_counts
 from utiliscope.payoffs import as_payoffs, stack_payoffs

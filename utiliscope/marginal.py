@@ -23,7 +23,7 @@ from .errors import InputError
 from .laws import LN2, ExponentialLaw, IntelligenceLaw, check_law
 from .payoffs import as_payoffs
 from .policies import Dirichlet
-from .posterior_bits import PosteriorBits, posterior_bits, gauge
+from .posterior_bits import PosteriorBits, gauge, posterior_bits
 from .world.possible import World
 
 # Geometric, so that powers of g are read off as well as exponentials: to about 1e-6 of ln h.
