@@ -23,7 +23,7 @@ from .errors import InputError
 from .laws import LN2, ExponentialLaw, IntelligenceLaw, check_law
 from .payoffs import as_payoffs
 from .policies import Dirichlet
-from .posterior_bits import PosteriorBits, posterior_bits, gauge
+from .posterior_bits import PosteriorBits, gauge, posterior_bits
 from .world.possible import World
 
 # Geometric, so that powers of g are read off as well as exponentials: to about 1e-6 of ln h.
@@ -93,7 +93,7 @@ def marginal_evidence(
     utility,
     *,
     laws: list[IntelligenceLaw] | IntelligenceLaw = ExponentialLaw(0.8),
-    policy_prior: Dirichlet = Dirichlet(1.0),
+    policy_prior=Dirichlet(1.0),
     num_particles: int = 256,
     tail_particles: int = 512,
 ) -> Evidence:

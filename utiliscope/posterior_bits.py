@@ -17,11 +17,11 @@ from threadpoolctl import threadpool_limits
 from .cache import fingerprint
 from .errors import InputError, check_whole
 from .payoffs import Payoffs
-from .planning import is_plain, optimal_policy, tie_tolerance, value_range
+from .planning import is_plain, optimal_policy, value_range
 from .policies import Dirichlet
 from .row_splitting import MOST_INVERTED, RowProblem, WholeInverses, can_split_rows, draw_rows, row_problem
 from .splitting import Record
-from .tails import ValueTail, value_tail
+from .tails import ValueTail, by_itself, value_tail
 from .values import expected_utility
 from .world.possible import PossibleWorlds, World
 
@@ -53,9 +53,9 @@ class Gauge(NamedTuple):
 class PosteriorBits(NamedTuple):
     """Bits of policies from the posterior of one recording, for one utility: `K` particles of `L` levels.
 
-    bits: `[K]` rising. error: `[K]` standard error of the prior's tail there, bits; its parts up to a value are shared by all
-    beyond. log_mass: `[K]` ln of the share that each stands for. starts: `[L]` first particle of each level, and alive
-    `[L]` how many of `size` were above it. beyond: `[K]` whether the prior's tail ends before. cut: whether splitting
+    bits: `[K]` rising. error: `[K]` standard error of the prior's tail there, bits; its parts up to a value are shared
+    by all beyond. log_mass: `[K]` ln of the share that each stands for. starts: `[L]` first particle of each level, and
+    alive `[L]` how many of `size` were above it. beyond: `[K]` whether the prior's tail ends before. cut: whether splitting
     ended before what is left was negligible.
     """
 
@@ -74,7 +74,7 @@ def gauge(
     world: World,
     payoffs: Payoffs,
     *,
-    policy_prior: Dirichlet = Dirichlet(1.0),
+    policy_prior=Dirichlet(1.0),
     num_particles: int = 512,
     reach: float = 0.995,
     max_bits: float = 600.0,
@@ -129,7 +129,7 @@ def posterior_bits(
         if problem is None:
             return None
         # As in value tails: a utility's numbers do not depend on its place among others.
-        own = int(fingerprint(*(np.asarray(part) for part in jax.tree.leaves(measure.payoffs[u])))[:16], 16)
+        own = int(fingerprint(*(np.asarray(part) for part in jax.tree.leaves(by_itself(measure.payoffs[u]))))[:16], 16)
         random = np.random.default_rng([*seed.ravel().tolist(), own])
         policy = draw_rows(random, posterior, np.asarray(world.available), num_particles)
         problem = problem._replace(concentration=np.ascontiguousarray(posterior.concentration))

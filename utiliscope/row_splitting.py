@@ -23,8 +23,8 @@ _PASSES = 5
 class RowProblem(NamedTuple):
     """A utility in a world, as arrays: a sum over `C` chains, whose nodes are pairs of a memory, of J, and a state.
 
-    kind: of the prior. concentration: `[S, A]` of it. rows: states with a choice. rules: actions `[S, A]` (available ones
-    first) and number `[S]` of them.
+    kind: of the prior. concentration: `[S, A]` of it. rows: states with a choice. rules: actions `[S, A]` (available
+    ones first) and number `[S]` of them.
     chains: nodes `[C, S, J]` of each state and count `[C, S]` of them, onward `[C, S, J, K]` the node at each successor
         (-1: the chain ends), chance `[C, S, A, K]` times the discount, paid `[C, S, J, A]`.
     successors: `[S, K]` of each state.

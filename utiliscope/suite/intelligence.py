@@ -1,6 +1,6 @@
 """Intelligence weighting as a method of the suite: policies summed out, for one law or for a grid of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import jax
@@ -27,8 +27,8 @@ class Intelligence:
     tails, once for each world and candidate.
     """
 
-    law: IntelligenceLaw = ExponentialLaw(0.8)
-    policy_prior: Dirichlet = Dirichlet(1.0)
+    law: IntelligenceLaw
+    policy_prior: Dirichlet = field(default_factory=Dirichlet)
     simplicity: float = 1.0
     num_particles: int = 128
     tail_particles: int = 512
