@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.special import log_softmax, logsumexp
-from utiliscope.models.maxent import plain_payoffs
 
 from utiliscope.behaviour import Behaviour, check_fits
 from utiliscope.errors import InputError
+from utiliscope.models.maxent import plain_payoffs
 from utiliscope.planning import is_plain
 from utiliscope.world.transition import SparseTransition
 
@@ -30,7 +30,7 @@ _BARRED = -1e9
 
 @dataclass(frozen=True)
 class Memo:
-    """Boltzmann-rational agents over a grid of temperatures, ln T = -12 .. 12 in steps of `step`, with LogNormal(0, 3)."""
+    """Boltzmann-rational agents over a grid of temperatures, ln T = -12 .. 12 in steps of `step`; LogNormal(0, 3)."""
 
     step: float = 0.1
     simplicity: float = 1.0

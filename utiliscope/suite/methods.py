@@ -9,8 +9,8 @@ from utiliscope.behaviour import Behaviour
 from utiliscope.laws import BumpLaw, ExponentialLaw, RandomMixture
 from utiliscope.utilities import Candidates
 
-from .claims import Claims, claimed
 from . import memo_peer
+from .claims import Claims, claimed
 from .intelligence import Intelligence
 from .planners import Planner
 
