@@ -9,6 +9,7 @@ from utiliscope.behaviour import Behaviour
 from utiliscope.laws import BumpLaw, ExponentialLaw, RandomMixture
 from utiliscope.utilities import Candidates
 
+from . import memo_peer
 from .claims import Claims, claimed
 from .intelligence import Intelligence
 from .planners import Planner
@@ -32,4 +33,10 @@ METHODS: Mapping[str, Method] = {
     "boltzmann": Planner(soft=False),
     "maxent": Planner(soft=True),
     "prior": prior_alone,
+    "memo": memo_peer.Memo(),
 }
+
+
+def why_skipped(name: str) -> str | None:
+    """Why a method cannot run here, such as an optional package that is missing; None if it can."""
+    return memo_peer.why_not() if name == "memo" else None
