@@ -20,6 +20,17 @@ class Claims(NamedTuple):
     extra: dict[str, np.ndarray]
 
 
+class Reading(NamedTuple):
+    """All that a method says of `J` recordings.
+
+    claims: by name; a method may make several from the same work, such as one for each law. kept: name to `J` arrays
+    that are written down with the results, for whoever reads them again (see `tuning`).
+    """
+
+    claims: dict[str, Claims]
+    kept: dict[str, list]
+
+
 def claimed(log_likelihood, candidates, simplicity, bits=None, extra=None) -> Claims:
     """Claims from `[J, U]` ln likelihoods, nats, and 2^-(simplicity K)."""
     log_joint = log_likelihood - simplicity * LN2 * np.asarray(candidates.code_length)

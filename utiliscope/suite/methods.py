@@ -6,17 +6,16 @@ from typing import Protocol
 import numpy as np
 
 from utiliscope.behaviour import Behaviour
-from utiliscope.laws import BumpLaw, ExponentialLaw, RandomMixture
 from utiliscope.utilities import Candidates
 
 from . import memo_peer
-from .claims import Claims, claimed
+from .claims import Claims, Reading, claimed
 from .intelligence import Intelligence
 from .planners import Planner
 
 
 class Method(Protocol):
-    def __call__(self, key, suite_world, candidates: Candidates, behaviours: list[Behaviour]) -> Claims:
+    def __call__(self, key, suite_world, candidates: Candidates, behaviours: list[Behaviour]) -> Claims | Reading:
         """What the method says of each of `J` recordings; `suite_world` has the `world` that they are of."""
 
 
@@ -26,10 +25,7 @@ def prior_alone(key, suite_world, candidates: Candidates, behaviours: list[Behav
 
 
 METHODS: Mapping[str, Method] = {
-    "intelligence": Intelligence(ExponentialLaw(0.8)),
-    "intelligence-0.5": Intelligence(ExponentialLaw(0.5)),
-    "bump": Intelligence(BumpLaw(20.0, 2.0)),
-    "mixture": Intelligence(RandomMixture(ExponentialLaw(0.8), 0.1)),
+    "intelligence": Intelligence(),
     "boltzmann": Planner(soft=False),
     "maxent": Planner(soft=True),
     "prior": prior_alone,
@@ -40,3 +36,8 @@ METHODS: Mapping[str, Method] = {
 def why_skipped(name: str) -> str | None:
     """Why a method cannot run here, such as an optional package that is missing; None if it can."""
     return memo_peer.why_not() if name == "memo" else None
+
+
+def reading(name: str, found: Claims | Reading) -> Reading:
+    """What the method called `name` said, whichever of the two it gave."""
+    return Reading({name: found}, {}) if isinstance(found, Claims) else found

@@ -19,6 +19,8 @@ from .jobs import FIELDS, Job, job_from
 
 FORMAT = 1  # of the files below; a folder with another one is not gone on with
 TABLE = "results.parquet"
+VARIANT = "variant"  # a list in rows of several claims: the entries beside it are lists, too, an element for each
+KEPT = "grid_"  # how entries begin that are written down for `tuning`, and are no scores
 
 
 def result_path(folder: Path, job: Job) -> Path:
@@ -114,8 +116,9 @@ def failures(folder: Path) -> dict[Job, str]:
 def collect(folder: Path):
     """All results of `folder` as a DataFrame, sorted by job: the fields of the job, then the entries of its row.
 
-    Rows need not have the same entries; what one lacks is missing there. A file that cannot be read is left out, with
-    a warning. Raises InputError if there is no result.
+    A job whose row lists several variants makes a row for each, with the variant's name for its method. Rows need not
+    have the same entries; what one lacks is missing there. A file that cannot be read is left out, with a warning.
+    Raises InputError if there is no result.
     """
     import pandas as pd
 
@@ -130,7 +133,17 @@ def collect(folder: Path):
     results = sorted((result for result in found if result is not None), key=lambda result: result[0])
     if not results:
         raise InputError(f"{folder} holds no results; name the folder of a suite that has run")
-    return pd.DataFrame([{**dataclasses.asdict(job), **row} for job, row in results])
+    return pd.DataFrame([one for job, row in results for one in _spread(dataclasses.asdict(job), row)])
+
+
+def _spread(job, row):
+    entries = {name: value for name, value in row.items() if not name.startswith(KEPT) and name != VARIANT}
+    if VARIANT not in row:
+        return [{**job, **entries}]
+    return [
+        {**job, "method": variant, **{name: values[place] for name, values in entries.items()}}
+        for place, variant in enumerate(row[VARIANT])
+    ]
 
 
 def write_table(folder: Path) -> Path:
