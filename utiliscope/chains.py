@@ -19,7 +19,8 @@ class Chain(NamedTuple):
     the policy in each node's state make of the world's transition.
 
     state: `[n]` state of each node. onward: `[n, K]` the node at each of the state's successors, -1 where the chain
-    has ended. paid: `[n, A]` for a step, and `last` `[n]` for the last state of an episode. start: `[n]` chances.
+    has ended. paid: `[n, A]` for a step, and `last` `[n]` for the last state of an episode. start: `[n]` chances. over:
+    `[n]` whether there was something to remember and nothing of it is left, before this state is read.
     """
 
     state: np.ndarray
@@ -27,6 +28,7 @@ class Chain(NamedTuple):
     paid: np.ndarray
     last: np.ndarray
     start: np.ndarray
+    over: np.ndarray
 
 
 def used_automata(payoffs: Payoffs) -> list[tuple[float, Automaton]]:
@@ -85,6 +87,30 @@ def joint_chain(world, payoffs: Payoffs, most=None) -> Chain | None:
         # A memory of -1 is the row of zeros behind the last.
         now = sum((pay[memory[:, d], state] for d, pay in enumerate(paid)), np.zeros(len(state)))
         return steps[state] + now[:, None], last[state] + now
+
+    return _chain(world, links(world.transition), machines, pays, everywhere=True, most=most)
+
+
+def stack_chain(world, payoffs: Payoffs, most: int | None = None) -> Chain | None:
+    """`U` stacked utilities on the nodes of one chain, which remembers what any of their automata does.
+
+    As `joint_chain`, but `paid` is `[U, n, A]` and `last` `[U, n]`.
+    """
+    reach = np.asarray(payoffs.reach, np.float64)
+    weight = np.zeros((len(reach), 0)) if payoffs.weight is None else np.asarray(payoffs.weight, np.float64)
+    machines = [*arrivals(np.asarray(payoffs.targets)), *payoffs.automata]
+    shares = np.concatenate([reach, weight], axis=1)
+    used = np.flatnonzero(shares.any(0))
+    machines, shares = [machines[d] for d in used], shares[:, used]
+    paid = [np.pad(np.asarray(one.pay), ((0, 1), (0, 0))) for one in machines]
+    last = np.asarray(payoffs.state, np.float64)
+    action = np.zeros((1, 1, world.num_actions)) if payoffs.action is None else np.asarray(payoffs.action)
+    steps = last[:, :, None] + action
+
+    def pays(state, memory):
+        now = np.array([pay[memory[:, d], state] for d, pay in enumerate(paid)]).reshape(len(paid), len(state))
+        now = shares @ now
+        return steps[:, state] + now[:, :, None], last[:, state] + now
 
     return _chain(world, links(world.transition), machines, pays, everywhere=True, most=most)
 
@@ -152,7 +178,9 @@ def _chain(world, ways, machines, pays, everywhere=False, most=None):
     # What no action leads to has no node: its chance is 0, and it is read nowhere.
     places = np.where(onward >= 0, np.searchsorted(nodes, onward), _NOWHERE)
     state = nodes % num_states
-    paid, last = pays(state, memories(nodes // num_states))
+    memory = memories(nodes // num_states)
+    paid, last = pays(state, memory)
     first = np.zeros(len(nodes))
     first[np.searchsorted(nodes, start)] = np.asarray(world.initial, np.float64)[start]
-    return Chain(state, places, paid, last, first)
+    over = (memory < 0).all(-1) & bool(machines)
+    return Chain(state, places, paid, last, first, over)
