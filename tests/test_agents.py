@@ -11,7 +11,6 @@ from small_worlds import UTILITIES, cafe_world, from_moves, grid, random_world
 
 import utiliscope as us
 from utiliscope.achievement import episode_utilities
-from utiliscope.action_values import optimal_action_values
 from utiliscope.agents import (
     AntiRational,
     AntiRationalNegated,
@@ -59,7 +58,7 @@ def same(one, other):
     return one.table.equals(other.table)
 
 
-@settings(deadline=None, max_examples=20, derandomize=True)
+@settings(deadline=None, max_examples=16, derandomize=True)
 @given(SEEDS, TEXTS, HORIZONS, st.booleans())
 def test_the_best_and_the_worst_that_can_be_done(seed, text, horizon, sparse):
     """With memory where it helps, and with unavailable actions."""
@@ -73,7 +72,7 @@ def test_the_best_and_the_worst_that_can_be_done(seed, text, horizon, sparse):
     assert worth(AntiRational(), world, utility) == pytest.approx(worst, abs=tolerance)
 
 
-@settings(deadline=None, max_examples=8, derandomize=True)
+@settings(deadline=None, max_examples=6, derandomize=True)
 @given(SEEDS, st.sampled_from(UTILITIES[:4]), HORIZONS)
 def test_the_value_of_a_course_without_memory(seed, text, horizon):
     world = random_world(seed, horizon=horizon)
@@ -126,7 +125,9 @@ def test_the_share_of_random_actions():
 def test_the_odds_of_boltzmann(temperature):
     world = random_world(3)
     amounts = np.random.default_rng(1).normal(size=(world.num_states, world.num_actions))
-    values = np.asarray(optimal_action_values(world, amounts))
+    values = np.zeros_like(amounts)
+    for _ in range(600):
+        values = np.where(world.available, amounts + world.discount * world.transition @ values.max(-1), -np.inf)
     spread = values.max(-1) - np.where(world.available, values, np.inf).min(-1)
     unit = spread[spread > 1e-9].mean()
     rows = policy(Boltzmann(temperature), world, amounts)

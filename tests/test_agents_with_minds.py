@@ -96,7 +96,7 @@ def test_searching_long_is_nearly_the_best():
     world = grid(slip=0.15, horizon=6)
     utility = read(world, "time(G) - time(b)")
     worst, best = value_range(world, utility)
-    few, many = (achieved(TreeSearch(number, rollout_length=6), world, utility, 256) for number in (16, 512))
+    few, many = (achieved(TreeSearch(number, rollout_length=6), world, utility, 64) for number in (16, 256))
     assert many[0] - few[0] > -5 * np.hypot(few[1], many[1])
     assert best - many[0] < 0.04 * (best - worst) + 5 * many[1]
     assert many[0] < best + 5 * many[1]

@@ -7,10 +7,12 @@ import numpy as np
 from utiliscope.errors import InputError
 from utiliscope.payoffs import Payoffs, as_payoffs
 from utiliscope.planning import value_range
+from utiliscope.world.model import reachable_states
 from utiliscope.world.possible import World
 
 from .course_value import course_value
 from .optimal import Optimal
+from .outlook import evenly
 from .simulate import check_actual
 
 _SAME = 1e-9
@@ -39,13 +41,14 @@ def other_goals(world: World, utility) -> list[OtherGoal]:
     payoffs = as_payoffs(world, utility)
     worst, best = value_range(world, payoffs)
     features = dict(world.features) or dict(zip(world.state_names, np.eye(world.num_states), strict=True))
+    anything, reached = evenly(np.asarray(world.available)), reachable_states(world)
     found = []
     for name in sorted(features):
         goal = as_payoffs(world, np.asarray(features[name], np.float64))
-        least, most = value_range(world, goal)
-        if most - least <= _SAME * max(abs(most), abs(least)):
+        steps = Optimal().course(world, goal)
+        if (steps.by_state == anything)[..., reached, :].all():
             continue
-        value = course_value(world, payoffs, Optimal().course(world, goal))
+        value = course_value(world, payoffs, steps)
         share = float(np.clip((value - worst) / (best - worst), 0.0, 1.0)) if best > worst else 0.0
         if share < 1 - _SAME:
             found.append(OtherGoal(name, goal, share))
