@@ -1,6 +1,10 @@
 """The agents of the suite by name, each with what is left out together with it when settings are tuned."""
 
+from pathlib import Path
 from typing import NamedTuple
+
+from utiliscope.errors import InputError, listed
+from utiliscope.programs import run_file
 
 from .anti_rational import AntiRational
 from .boltzmann import Boltzmann
@@ -81,3 +85,26 @@ ROSTER: dict[str, Entry] = {
     "fixed-route": Entry(FixedRoute(), "fixed-route", "null"),
     "clockwork": Entry(Clockwork(), "clockwork", "null"),
 }
+
+
+def read_roster(path: str | None = None, name: str = "ROSTER") -> dict[str, Entry]:
+    """The agents of the suite and, with a `path`, those that a Python file of the user's adds under `name`.
+
+    path: "FILE.py" or "FILE.py:NAME". The file is run, only because it is named here; NAME is a dict from names to
+    `Entry`, or to agents, each of which is then a family of its own. Raises InputError for a file that cannot be run,
+    for anything else in it, and for names that are taken.
+    """
+    if path is None:
+        return ROSTER
+    file, _, given = path.partition(":")
+    own = getattr(run_file(Path(file), "agents"), given or name, None)
+    if not isinstance(own, dict) or not own:
+        raise InputError(f"{file} has no dict {given or name!r} of agents; write {given or name} = {{'name': agent}}")
+    entries = {key: value if isinstance(value, Entry) else Entry(value, key) for key, value in own.items()}
+    bad = [key for key, entry in entries.items() if not callable(getattr(entry.agent, "record", None))]
+    if bad:
+        raise InputError(f"{file}: {listed(bad)} cannot be recorded; an agent has a method `record` (see agents.Agent)")
+    taken = sorted(entries.keys() & ROSTER.keys())
+    if taken:
+        raise InputError(f"{file}: {listed(taken)} is the name of an agent of the suite; call it otherwise")
+    return ROSTER | entries

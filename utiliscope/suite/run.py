@@ -43,9 +43,12 @@ def run_batch(jobs: tuple[Job, ...], settings: Mapping) -> Iterator[tuple[Job, d
     found = method(name, settings)(jax.random.key(0), task, candidates, list(recorded.values()))
     found = reading(name, found)
     for place, job in enumerate(recorded):
-        rows = [_row(claims, place, _truth(world, job.utility), measures) for claims in found.claims.values()]
+        truth = _truth(world, settings.get("agents_file"), job.agent, job.utility)
+        rows = [_row(claims, place, truth, measures) for claims in found.claims.values()]
         # Of several claims each entry is a list.
-        row = {entry: [one.get(entry, float("nan")) for one in rows] for entry in dict.fromkeys(sum(map(list, rows), []))}
+        row = {
+            entry: [one.get(entry, float("nan")) for one in rows] for entry in dict.fromkeys(sum(map(list, rows), []))
+        }
         yield job, {VARIANT: list(found.claims), **row} | {entry: kept[place] for entry, kept in found.kept.items()}
 
 
@@ -104,9 +107,8 @@ def _world(name):
 
 
 @functools.cache
-def _truth(name, utility):
-    """The place of the true utility's class, None for behaviour that is after nothing."""
-    from utiliscope.suite.worlds import truth_index
+def _truth(world, agents_file, agent, utility):
+    from utiliscope.suite.truths import true_place
 
-    task, candidates, _ = _world(name)
-    return truth_index(candidates, task.grammar, utility) if utility else None
+    task, candidates, _ = _world(world)
+    return true_place(task, candidates, _roster(agents_file)[agent], utility)
