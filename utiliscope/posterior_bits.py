@@ -55,8 +55,8 @@ class PosteriorBits(NamedTuple):
 
     bits: `[K]` rising. error: `[K]` standard error of the prior's tail there, bits; its parts up to a value are shared
     by all beyond. log_mass: `[K]` ln of the share that each stands for. starts: `[L]` first particle of each level, and
-    alive `[L]` how many of `size` were above it. beyond: `[K]` whether the prior's tail ends before. cut: whether splitting
-    ended before what is left was negligible.
+    alive `[L]` how many of `size` were above it. beyond: `[K]` whether the prior's tail ends before. cut: whether
+    splitting ended before what is left was negligible.
     """
 
     bits: np.ndarray
