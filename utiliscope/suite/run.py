@@ -67,7 +67,7 @@ def method(name: str, settings: Mapping):
 
 
 def prepare(worlds, settings: Mapping, say) -> None:
-    """The value tails of `worlds`, before workers need them: they are shared on disk, and take all cores by themselves."""
+    """The value tails of `worlds`, before workers need them: shared on disk, and using all cores by themselves."""
     for number, world in enumerate(worlds):
         say(f"value tails of the worlds {number}/{len(worlds)}")
         task = _task(world)
