@@ -22,7 +22,7 @@ _DIGITS = 4  # of evidence that is kept, in nats: its errors are larger
 
 
 class LawGrid(NamedTuple):
-    """Laws whose evidence is kept, for tuning: `ExponentialLaw`s, and `BumpLaw`s at all pairs of mean (bits) and shape."""
+    """Laws whose evidence is kept, for tuning: exponential, and bumps at all pairs of mean (bits) and shape."""
 
     betas: tuple[float, ...] = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     means: tuple[float, ...] = (2.5, 5.0, 10.0, 20.0)

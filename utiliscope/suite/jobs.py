@@ -90,6 +90,24 @@ def plan(
     return tuple(dict.fromkeys(jobs))
 
 
+def in_turn(jobs: Iterable[Job], utilities: Mapping[str, Sequence[str]], number: int) -> tuple[Job, ...]:
+    """Those of `jobs` with `number` utilities for each agent, world and seed, which take turns among all that there are.
+
+    Raises InputError for a number below 1.
+    """
+    check_whole("goals", number, 1)
+    jobs = tuple(jobs)
+    agents = {agent: place for place, agent in enumerate(dict.fromkeys(job.agent for job in jobs))}
+
+    def has_its_turn(job):
+        if not job.utility:
+            return True
+        truths = list(utilities[job.world])
+        return (truths.index(job.utility) - agents[job.agent] - job.seed) % len(truths) < number
+
+    return tuple(job for job in jobs if has_its_turn(job))
+
+
 def batches(jobs: Iterable[Job], size: int) -> list[tuple[Job, ...]]:
     """Jobs of one shape together, at most `size` at a time, in the order in which shapes first appear."""
     check_whole("batch", size, 1)

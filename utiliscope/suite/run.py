@@ -46,9 +46,8 @@ def run_batch(jobs: tuple[Job, ...], settings: Mapping) -> Iterator[tuple[Job, d
         truth = _truth(world, settings.get("agents_file"), job.agent, job.utility)
         rows = [_row(claims, place, truth, measures) for claims in found.claims.values()]
         # Of several claims each entry is a list.
-        row = {
-            entry: [one.get(entry, float("nan")) for one in rows] for entry in dict.fromkeys(sum(map(list, rows), []))
-        }
+        entries = dict.fromkeys(entry for one in rows for entry in one)
+        row = {entry: [one.get(entry, float("nan")) for one in rows] for entry in entries}
         yield job, {VARIANT: list(found.claims), **row} | {entry: kept[place] for entry, kept in found.kept.items()}
 
 

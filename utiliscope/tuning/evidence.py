@@ -41,7 +41,7 @@ def read_evidence(folder: Path, families: Mapping[str, tuple[str, str]], places)
     """The evidence in a folder of suite results, sorted by job.
 
     families: of each agent its family and kind; agents of any other kind than "agent" and "null" are left out, since
-    no behaviour tells what they are after. places: from a world and a true utility to `(code_length [U], place)`.
+    no behaviour tells what they are after, and so are those who pursue what is no candidate. places: see `Places`.
 
     Raises InputError for a folder without evidence, agents that are not known, and results of several grids.
     """
@@ -58,7 +58,9 @@ def read_evidence(folder: Path, families: Mapping[str, tuple[str, str]], places)
         family, kind = families[job.agent]
         if kind not in ("agent", "null"):
             continue
-        code_length, truth = places(job.world, job.utility)
+        code_length, truth = places(job.world, job.agent, job.utility)
+        if truth is None:
+            continue
         log_evidence = np.array(row["grid_evidence"], np.float64)
         if log_evidence.shape[-1] != len(code_length):
             raise InputError(f"{path} is of {log_evidence.shape[-1]} candidates, not {len(code_length)}; run it anew")
