@@ -17,9 +17,7 @@ Out = Annotated[Path, typer.Option(help="Folder for the results; made if it is n
 Agents = Annotated[str, typer.Option(help="Names of agents, or of families, by commas.")]
 AgentsFile = Annotated[
     str | None,
-    typer.Option(
-        metavar="FILE.py[:NAME]", help="Agents of your own: a dict ROSTER from names to agents.", show_default=False
-    ),
+    typer.Option(metavar="FILE.py[:NAME]", help="Agents of your own: a dict from names to agents.", show_default=False),
 ]
 Worlds = Annotated[str, typer.Option(help="Names of worlds, by commas.")]
 Methods = Annotated[str, typer.Option(help="Names of methods, by commas.")]
@@ -90,9 +88,7 @@ def tune(
     out: Out,
     results: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR", help="Results of `utiliscope suite` to tune on, instead of a run.", show_default=False
-        ),
+        typer.Option(metavar="DIR", help="Results of `utiliscope suite`, instead of a run.", show_default=False),
     ] = None,
     agents: Agents = _ALL,
     worlds: Worlds = _ALL,

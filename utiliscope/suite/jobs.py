@@ -91,7 +91,7 @@ def plan(
 
 
 def in_turn(jobs: Iterable[Job], utilities: Mapping[str, Sequence[str]], number: int) -> tuple[Job, ...]:
-    """Those of `jobs` with `number` utilities for each agent, world and seed, which take turns among all that there are.
+    """Those of `jobs` with `number` utilities for each agent, world and seed: all take turns.
 
     Raises InputError for a number below 1.
     """

@@ -88,9 +88,8 @@ def _findings(frame, known) -> list[str]:
             f"The truth is likeliest under {means.index[0]}: mean ln P(true) {means.iloc[0]:.2f}"
             + (f", before {means.index[1]} with {means.iloc[1]:.2f}." if len(means) > 1 else ".")
         )
-        found.append(
-            "Agents for which each is best: " + ", ".join(f"{name} {count}" for name, count in won.items()) + "."
-        )
+        best = ", ".join(f"{name} {count}" for name, count in won.items())
+        found.append(f"Agents for which each is best: {best}.")
     nulls = frame[frame.kind == "null"]
     if len(nulls):
         rates = nulls.groupby("method").claimed_95.mean().sort_values()

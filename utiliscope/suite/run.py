@@ -43,7 +43,7 @@ def run_batch(jobs: tuple[Job, ...], settings: Mapping) -> Iterator[tuple[Job, d
     found = method(name, settings)(jax.random.key(0), task, candidates, list(recorded.values()))
     found = reading(name, found)
     for place, job in enumerate(recorded):
-        truth = _truth(world, settings.get("agents_file"), job.agent, job.utility)
+        truth = _truth(world, settings.get("agents_file"), job)
         rows = [_row(claims, place, truth, measures) for claims in found.claims.values()]
         # Of several claims each entry is a list.
         entries = dict.fromkeys(entry for one in rows for entry in one)
@@ -106,8 +106,13 @@ def _world(name):
 
 
 @functools.cache
-def _truth(world, agents_file, agent, utility):
-    from utiliscope.suite.truths import true_place
+def _places(agents_file):
+    from utiliscope.suite.places import Places
 
-    task, candidates, _ = _world(world)
-    return true_place(task, candidates, _roster(agents_file)[agent], utility)
+    return Places(agents_file)
+
+
+def _truth(world, agents_file, job) -> int | None:
+    """The place of what the agent pursues; nulls have none: there is nothing that a claim could have right."""
+    null = _roster(agents_file)[job.agent].kind == "null"
+    return None if null else _places(agents_file)(world, job.agent, job.utility)[1]
