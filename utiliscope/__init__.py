@@ -66,6 +66,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "plots": ["plot_diagnostics", "plot_recording", "plot_tradeoff", "plot_utilities"],
         "weight_plot": ["plot_weights"],
         "report": ["write_report"],
+        "tuning.weights_file": ["Weights", "read_weights", "write_weights"],
     },
 )
 

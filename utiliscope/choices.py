@@ -60,6 +60,24 @@ def named_law(text: str, *, atomic: bool):
         ) from None
 
 
+def weighing(weights, random_policies, simplicity, law, beta):
+    """Random policies, simplicity and law (text or None) of the options, or of a file of weights.
+
+    Random policies that are named win over the file's, as what was tuned on one class of them is used on another; the
+    law and simplicity must come from one place.
+    """
+    if weights is None:
+        return named_policies(random_policies or "dirichlet:1"), 1.0 if simplicity is None else simplicity, law
+    from .tuning.weights_file import read_weights
+
+    given = {"--simplicity": simplicity, "--law": law, "--beta": beta}
+    twice = [name for name, value in given.items() if value is not None]
+    if twice:
+        raise InputError(f"--weights says what {twice[0]} says, too; give one of them")
+    found = read_weights(weights)
+    return named_policies(random_policies or found.random_policies), found.simplicity, found.law
+
+
 def named_recording(run, steps, world, discount=None, horizon=None, layout=None, where=None):
     """The recording and its world, from files."""
     conditions = _conditions(where or [])

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .choices import named_law, named_policies, named_recording
+from .choices import named_law, named_policies, named_recording, weighing
 from .errors import InputError
 from .outputs import output_folder, together
 from .suite_commands import suite, tune
@@ -66,7 +66,17 @@ def fit(
     max_bits: Annotated[
         float | None, typer.Option(help="Longest utility to consider, in bits; 12 if not given.", show_default=False)
     ] = None,
-    simplicity: Annotated[float, typer.Option(help="Weight on code length.")] = 1.0,
+    simplicity: Annotated[
+        float | None, typer.Option(help="Weight on code length; 1 if not given.", show_default=False)
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml",
+            help="Simplicity, law and random policies that `utiliscope tune` chose.",
+            show_default=False,
+        ),
+    ] = None,
     reading: ReadingOption = Reading.policy,
     seed: Seed = 0,
     beta: Annotated[
@@ -97,7 +107,14 @@ def fit(
             metavar="low-rank|flow|diagonal", help="Of the method svi; low-rank if not given.", show_default=False
         ),
     ] = None,
-    random_policies: RandomPolicies = "dirichlet:1",
+    random_policies: Annotated[
+        str | None,
+        typer.Option(
+            metavar="dirichlet[:C]|sequences:H|deterministic",
+            help="What bits are counted against; dirichlet:1 if not given.",
+            show_default=False,
+        ),
+    ] = None,
     states: Annotated[bool, typer.Option("--states", help="Single states as goals too, not only features.")] = False,
     layout: Layout = None,
     where: Where = None,
@@ -118,7 +135,7 @@ def fit(
     """
     with reporting() as run, output_folder(out) as run.clean_up:
         run.say("starting")
-        prior = named_policies(random_policies)
+        prior, simplicity, law = weighing(weights, random_policies, simplicity, law, beta)
         behaviour, model = named_recording(run, steps, world, discount, horizon, layout, where)
         _fit_into(
             run,

@@ -1,0 +1,185 @@
+"""Tuning against exhaustive sums in small cases, and recovery of weights that made the data."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from utiliscope.errors import InputError
+from utiliscope.laws import LN2
+from utiliscope.suite.jobs import Job
+from utiliscope.suite.results import write_result
+from utiliscope.tuning.evidence import Evidence, Laws, read_evidence
+from utiliscope.tuning.search import Setting, apart, best_setting, left_out, score_settings, standing
+from utiliscope.tuning.surface import plot_surface
+from utiliscope.tuning.tables import ALL, family_table, weights_of
+from utiliscope.tuning.weights_file import Weights, read_weights, write_weights
+
+BETAS = (0.0, 0.3, 0.6, 0.9)
+FEW = dict(simplicities=(0.5, 0.8, 1.0, 1.2, 1.5), shares=(0.0, 0.1))
+LAWS = Laws((1.0, 0.5), (*(f"exponential:{beta:g}" for beta in BETAS), "bump:10:2"))
+
+
+def made_up(seed, number=60, families=("one", "two", "three"), beta=0.6, alpha=1.0):
+    """Recordings whose truth is drawn from the posterior under beta and alpha: those settings score best."""
+    random, found = np.random.default_rng(seed), []
+    for r in range(number):
+        bits = random.exponential(12.0, 8) * (np.arange(8) > 0)
+        code_length = random.uniform(1.0, 10.0, 8)
+        log_evidence = np.stack([LN2 * one * bits for one in (*BETAS, 0.5)])
+        chance = np.exp(log_softmax(beta * LN2 * bits - alpha * LN2 * code_length))
+        family = families[r % len(families)]
+        job = Job("w", f"{family}-{r % 2}", "u", 3, r, "intelligence")
+        both = np.stack([log_evidence, 0.5 * log_evidence])
+        truth = int(random.choice(8, p=chance))
+        found.append(Evidence(job, family, "agent", both, np.zeros(both.shape[:2]), code_length, truth))
+    return found
+
+
+def test_scores_are_log_posteriors_of_the_truth():
+    evidence = made_up(0, number=6)
+    scores = score_settings(evidence, LAWS, simplicities=(0.5, 1.0), shares=(0.0, 0.2))
+    assert scores.by_recording.shape == (6, 2, 2, 2, 5) and scores.by_family.shape == (3, 2, 2, 2, 5)
+    for r, one in enumerate(evidence):
+        mixed = np.log(0.2 + 0.8 * np.exp(one.log_evidence[1, 2]))
+        expected = log_softmax(mixed - 0.5 * LN2 * one.code_length)[one.truth]
+        assert scores.by_recording[r, 0, 1, 1, 2] == pytest.approx(expected)
+        plain = log_softmax(one.log_evidence[0, 3] - LN2 * one.code_length)[one.truth]
+        assert scores.by_recording[r, 1, 0, 0, 3] == pytest.approx(plain)
+        assert scores.prior[r] == pytest.approx(log_softmax(-LN2 * one.code_length)[one.truth])
+        # Without a weight on intelligence the evidence says nothing.
+        assert scores.by_recording[r, 1, 0, 0, 0] == pytest.approx(scores.prior[r])
+
+
+def test_families_agents_and_recordings_count_alike_in_turn():
+    evidence = made_up(1, number=9, families=("one", "two"))
+    evidence = [one for one in evidence if one.job.agent != "one-1"][:7]
+    scores = score_settings(evidence, LAWS, simplicities=(1.0, 2.0), shares=(0.0,))
+    by_agent = {}
+    for one, found in zip(evidence, scores.by_recording):
+        by_agent.setdefault((one.family, one.job.agent), []).append(found)
+    for f, family in enumerate(scores.families):
+        agents = [np.mean(found, axis=0) for (name, _), found in by_agent.items() if name == family]
+        np.testing.assert_allclose(scores.by_family[f], np.mean(agents, axis=0))
+
+
+def test_weights_that_made_the_data_are_found():
+    scores = score_settings(made_up(2, number=2000), LAWS, **FEW)
+    best = best_setting(scores.by_family)
+    assert scores.laws.laws[best.law] == "exponential:0.6" and best.concentration == 0
+    assert scores.simplicities[best.simplicity] == 1.0 and scores.shares[best.share] == 0.0
+
+
+def test_a_family_is_left_out_of_its_own_choice():
+    evidence = made_up(3, number=90)
+    # Family "two" is after what intelligence speaks against.
+    evidence = [one._replace(log_evidence=-one.log_evidence) if one.family == "two" else one for one in evidence]
+    scores = score_settings(evidence, LAWS, **FEW)
+    chosen = left_out(scores)
+    for place in range(3):
+        rest = np.delete(scores.by_family, place, axis=0).mean(0)
+        assert rest[chosen[place]] == rest.max()
+    # Without it the others' weights are what they are.
+    alone = score_settings([one for one in evidence if one.family != "two"], LAWS, **FEW)
+    assert chosen[scores.families.index("two")] == best_setting(alone.by_family)
+
+
+def test_one_to_one_is_the_greatest_proper_beta():
+    scores = score_settings(made_up(4, number=12), LAWS, **FEW)
+    assert standing(scores) == Setting(scores.simplicities.index(1.0), 0, 0, BETAS.index(0.9))
+
+
+def test_distances_from_the_best_and_their_errors():
+    scores = score_settings(made_up(5, number=30), LAWS, **FEW)
+    best = best_setting(scores.by_family)
+    below, error = apart(scores.by_family, best)
+    assert below[best] == 0 and error[best] == 0 and (below >= 0).all()
+    other = (3, 1, 1, 2)
+    gaps = scores.by_family[(slice(None), *best)] - scores.by_family[(slice(None), *other)]
+    assert below[other] == pytest.approx(gaps.mean()) and error[other] == pytest.approx(gaps.std(ddof=1) / 3**0.5)
+
+
+def test_the_table_of_families():
+    evidence = made_up(6, number=60)
+    scores = score_settings(evidence, LAWS, **FEW)
+    table = family_table(evidence, scores).set_index("family")
+    assert list(table.index) == ["one", "three", "two", ALL]
+    families = table.drop(ALL)
+    assert (families.oracle >= families.tuned - 1e-12).all() and (families.oracle >= families.one_to_one - 1e-12).all()
+    np.testing.assert_allclose(families.gain, families.tuned - families.one_to_one)
+    for name in ("tuned", "one_to_one", "oracle", "prior"):
+        assert table.loc[ALL, name] == pytest.approx(families[name].mean())
+        assert table.loc[ALL, f"{name}_error"] == pytest.approx(families[name].std(ddof=1) / 3**0.5)
+
+
+def test_the_surface_is_drawn():
+    figure = plot_surface(score_settings(made_up(7), LAWS))
+    surface, profile, _ = figure.axes
+    assert surface.get_xlabel().startswith("beta") and profile.lines
+    few = Laws((1.0, 0.5), ("exponential:0.5", *LAWS.laws[1:]))
+    with pytest.raises(ValueError, match="at least two"):
+        plot_surface(score_settings(made_up(7), few._replace(laws=("bump:1:1",) * 5)))
+
+
+def test_one_family_cannot_be_left_out():
+    with pytest.raises(InputError, match="one family"):
+        score_settings(made_up(8, families=("one",)), LAWS)
+
+
+def test_evidence_is_read_from_results(tmp_path):
+    (tmp_path / "jobs").mkdir()
+    row = {
+        "grid_evidence": np.arange(6.0).reshape(1, 2, 3).tolist(),
+        "grid_error": [[0.1, 0.2]],
+        "grid_concentrations": [1.0],
+        "grid_laws": ["exponential:0", "exponential:0.8"],
+    }
+    job = Job("w", "optimal", "reach(G)", 3, 0, "intelligence")
+    others = [dataclasses.replace(job, method="prior"), dataclasses.replace(job, agent="two-faced")]
+    for one in (job, others[1]):
+        write_result(tmp_path, one, row)
+    write_result(tmp_path, others[0], {"log_score": -1.0})
+    families = {"optimal": ("best", "agent"), "two-faced": ("degenerate", "degenerate")}
+    laws, (found,) = read_evidence(tmp_path, families, lambda *_: (np.ones(3), 2))
+    assert laws == Laws((1.0,), ("exponential:0", "exponential:0.8"))
+    assert found.job == job and found.family == "best" and found.truth == 2
+    np.testing.assert_array_equal(found.log_evidence, np.arange(6.0).reshape(1, 2, 3))
+    # What is no candidate cannot be scored.
+    with pytest.raises(InputError, match="no evidence"):
+        read_evidence(tmp_path, families, lambda *_: (np.ones(3), None))
+    with pytest.raises(InputError, match="two-faced"):
+        read_evidence(tmp_path, {"optimal": ("best", "agent")}, lambda *_: (np.ones(3), 2))
+    with pytest.raises(InputError, match="candidates"):
+        read_evidence(tmp_path, families, lambda *_: (np.ones(4), 2))
+
+
+def test_weights_are_written_and_read(tmp_path):
+    scores = score_settings(made_up(9, number=6), LAWS)
+    weights = weights_of(scores, Setting(7, 2, 1, 2))
+    assert weights == Weights(0.7, "exponential:0.6+random:0.1", "dirichlet:0.5")
+    path = tmp_path / "weights.toml"
+    write_weights(path, weights, {"families": ["one", "zwei, „drei“"], "log_score": -1.5})
+    assert read_weights(path) == weights
+    assert weights.policy_prior.concentration == 0.5
+    assert weights.intelligence_law().share == 0.1 and weights.intelligence_law().law.beta == 0.6
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("simplicity = 1.0", "law is None"),
+        ("simplicity = 'a'\nlaw = 'bump'\nrandom_policies = 'dirichlet:1'", "simplicity is 'a'"),
+        ("simplicity = -1\nlaw = 'bump:5'\nrandom_policies = 'dirichlet:1'", "at least 0"),
+        ("simplicity = 1\nlaw = 'hump'\nrandom_policies = 'dirichlet:1'", "hump"),
+        ("simplicity = 1\nlaw = 'bump:5'\nrandom_policies = 'dirichlet:1'\nbeta = 3", "'beta'"),
+        ("simplicity = = 1", "cannot be read"),
+    ],
+)
+def test_bad_weights_are_refused(tmp_path, text, message):
+    path = tmp_path / "weights.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_weights(path)
+    with pytest.raises(InputError, match="does not exist"):
+        read_weights(tmp_path / "none.toml")
