@@ -16,6 +16,7 @@ from .answers import answer, diagnosis, probability_text, weight_answer, with_er
 from .outputs import written_whole
 from .plots import plot_diagnostics, plot_recording, plot_tradeoff, plot_utilities
 from .posterior import utility_table
+from .sensitivity_plot import plot_sensitivity
 from .summaries import subject_table, weight_table
 from .weight_plot import plot_weights
 
@@ -88,7 +89,15 @@ def _utility_figures(posterior):
             _figure(
                 plot_tradeoff(posterior),
                 "Code length against intelligence. A utility is well supported if the behaviour is more intelligent "
-                "for it (up) than its length costs (right).",
+                "for it (up) than its length costs (right). The stair joins those that no other beats in both.",
+            )
+        )
+    if "subject_log_prob" not in posterior["posterior"].dataset:
+        figures.append(
+            _figure(
+                plot_sensitivity(posterior),
+                "What other weights would have found, by power-scaling. Where lines cross, the answer hangs on the "
+                "weights.",
             )
         )
     return figures
