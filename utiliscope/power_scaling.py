@@ -101,7 +101,7 @@ def trade_off_sensitivity(
     stays as it is. ArviZ's measure, the cumulative Jensen-Shannon distance for each doubling at powers 0.99 and 1.01,
     takes draws of the utility (`utility_index`): NaN where no draw, or every one, is that utility. It is relative to
     how probable a utility is: slopes say what matters. How far draws of NUTS tell of other weights, `power_scaled` says
-    by its Pareto k. Where it has no intelligence those columns are NaN.
+    by its Pareto k. Where it has no intelligence those columns are NaN (`why_not` tells).
 
     posterior, intelligence_law: as in `power_scaled`. Takes no new simulation.
     """
@@ -110,7 +110,7 @@ def trade_off_sensitivity(
     probability = np.exp(log_prob).mean((0, 1))
     kept = np.lexsort((constant["code_length"].values, -probability))[:most]
     scores = {"simplicity": np.broadcast_to(_simplicity(posterior), log_prob.shape)}
-    if why_not(posterior, intelligence_law) is None:
+    if intelligence_law is not None or why_not(posterior) is None:
         scores["intelligence"] = _Weights(posterior, intelligence_law).score()
     table = pd.DataFrame({"utility": draws["utility"].values.astype(str)[kept], "probability": probability[kept]})
     for name in ("simplicity", "intelligence"):
@@ -123,8 +123,17 @@ def trade_off_sensitivity(
     return table
 
 
-def why_not(posterior: xr.DataTree, intelligence_law: IntelligenceLaw | None = None) -> str | None:
+def why_not(posterior: xr.DataTree) -> str | None:
     """Why intelligence cannot be power-scaled, in words; None if it can."""
+    try:
+        _Weights(posterior, None)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _unknown(posterior, law) -> str | None:
+    """Why the weights of the draws are not known, from what the posterior says of itself."""
     attributes = posterior["posterior"].attrs
     if (attributes.get("program"), attributes.get("reading")) != ("candidates", "policy"):
         return (
@@ -133,7 +142,7 @@ def why_not(posterior: xr.DataTree, intelligence_law: IntelligenceLaw | None = N
         )
     if not str(attributes.get("policy_prior", "")).startswith("Dirichlet"):
         return f"under {attributes.get('policy_prior')} random policies tie; fit again with another law"
-    if intelligence_law is None and recorded_law(posterior) is None:
+    if law is None and recorded_law(posterior) is None:
         return (
             f"the law {attributes.get('intelligence_law')} is not one of numbers only; give intelligence_law, or, if "
             "its parameters were inferred, look at their posterior"
@@ -145,7 +154,7 @@ class _Weights:
     """ln h^b(g) / E[h^b] of a posterior's draws, `[chain, draw, U]` nats; 0 for utilities that tie all policies."""
 
     def __init__(self, posterior, law):
-        if (reason := why_not(posterior, law)) is not None:
+        if (reason := _unknown(posterior, law)) is not None:
             raise InputError(reason)
         self.law = recorded_law(posterior) if law is None else law
         draws = posterior["posterior"].dataset

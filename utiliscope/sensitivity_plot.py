@@ -33,7 +33,7 @@ def plot_sensitivity(
     sides = []
     if simplicity > 0:
         sides.append(("simplicity", simplicity, "weight on simplicity, alpha"))
-    if why_not(posterior, intelligence_law) is None:
+    if intelligence_law is not None or why_not(posterior) is None:
         beta = law.beta if isinstance(law, ExponentialLaw) else 1.0
         what = "weight on intelligence, beta" if isinstance(law, ExponentialLaw) else "power of the intelligence law"
         sides.append(("intelligence", float(beta), what))
