@@ -3,13 +3,15 @@
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
 from .law_path import takeovers
+from .laws import LN2
 from .picture_style import CHAINS, INK, MUTED, plain, title
 
 _REST = "#c3cad2"
-_TICKS = (0.0, 0.25, 0.5, 0.75, 0.875, 0.94, 0.97, 0.985, 0.9925)
+_COLOURS = tuple(colour for colour in CHAINS if colour != MUTED)
+_TICKS = (0.0, 0.25, *(1 - 0.5**k for k in range(1, 11)))
 
 
 def plot_law_path(path: xr.Dataset, label: int = 6) -> Figure:
@@ -25,35 +27,32 @@ def plot_law_path(path: xr.Dataset, label: int = 6) -> Figure:
     shown = _shown(probability, label)
     figure = Figure(figsize=(8.4, 4.4), layout="constrained")
     axes = figure.subplots()
-    axes.set_xscale("function", functions=(_halvings, lambda x: 1 - 2.0**-x))
+    across = _halvings(betas)
     rest = [u for u in range(len(names)) if u not in set(shown)]
-    axes.plot(betas, probability[:, rest], color=_REST, linewidth=0.8, zorder=2)
+    axes.plot(across, probability[:, rest], color=_REST, linewidth=0.8, zorder=2)
     for place, u in enumerate(shown):
-        colour = CHAINS[place % len(CHAINS)]
+        colour = _COLOURS[place % len(_COLOURS)]
         low, high = probability[:, u] - error[:, u], probability[:, u] + error[:, u]
-        axes.fill_between(betas, np.maximum(low, 0), np.minimum(high, 1), color=colour, alpha=0.2, linewidth=0)
-        axes.plot(betas, probability[:, u], color=colour, linewidth=1.8, label=title(names[u]), zorder=3)
+        axes.fill_between(across, np.maximum(low, 0), np.minimum(high, 1), color=colour, alpha=0.2, linewidth=0)
+        axes.plot(across, probability[:, u], color=colour, linewidth=1.8, label=title(names[u]), zorder=3)
     if rest:
         axes.plot([], [], color=_REST, linewidth=0.8, label=f"{len(rest)} other{'s' if len(rest) > 1 else ''}")
     for row in crossings.itertuples():
-        axes.vlines(row.beta, 0, row.probability, color=MUTED, linewidth=0.9, linestyle=":", zorder=1)
+        middle = _halvings(row.beta)
+        axes.vlines(middle, 0, row.probability, color=MUTED, linewidth=0.9, linestyle=":", zorder=1)
         span = np.clip([row.beta - row.beta_error, row.beta + row.beta_error], betas[0], betas[-1])
-        axes.hlines(row.probability, *span, color=INK, linewidth=1.0, zorder=4)
-        axes.scatter(row.beta, row.probability, s=18, color="white", edgecolors=INK, linewidths=1.0, zorder=5)
+        axes.hlines(row.probability, *_halvings(span), color=INK, linewidth=1.0, zorder=4)
+        axes.scatter(middle, row.probability, s=18, color="white", edgecolors=INK, linewidths=1.0, zorder=5)
 
-    axes.set(xlim=(betas[0], betas[-1]), ylim=(0, 1.05 * float((probability + error)[:, shown].max())))
+    axes.set(xlim=(across[0], across[-1]), ylim=(0, 1.05 * float((probability + error)[:, shown].max())))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_ylabel("posterior probability")
     axes.set_xlabel("beta: how many times likelier, in powers of 2, a bit makes an operator")
-    ticks = [tick for tick in _TICKS if betas[0] <= tick <= betas[-1]]
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda beta, _: f"{beta:g}"))
+    ticks = np.array([tick for tick in _TICKS if betas[0] <= tick <= betas[-1]])
+    axes.set_xticks(_halvings(ticks), [f"{tick:.3g}" for tick in ticks])
     plain(axes)
-    bits = np.interp(ticks, betas, path["mean_bits"].values)
     above = axes.secondary_xaxis("top")
-    above.set_xticks(ticks, [f"{some:.3g}" for some in bits])
-    above.xaxis.set_minor_locator(NullLocator())
+    above.set_xticks(_halvings(ticks), [f"{bits:.3g}" for bits in 1 / (LN2 * (1 - ticks))])
     above.set_xlabel("mean intelligence of operators under the law (bits)", fontsize=8.5, color=MUTED)
     above.tick_params(colors=MUTED, labelsize=8, length=2)
     above.spines["top"].set_visible(False)
@@ -78,4 +77,5 @@ def _note(path, number):
 
 
 def _halvings(beta):
-    return -np.log2(np.maximum(1 - beta, 1e-6))
+    """How often the distance to 1 has been halved."""
+    return -np.log2(np.maximum(1 - beta, 1e-9))

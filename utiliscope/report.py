@@ -14,6 +14,7 @@ from .inlined import inlined
 from .outputs import written_whole
 from .plots import plot_diagnostics, plot_recording, plot_tradeoff, plot_utilities
 from .posterior import utility_table
+from .sensitivity_plot import plot_sensitivity
 from .summaries import subject_table, weight_table
 from .weight_plot import plot_weights
 
@@ -85,7 +86,15 @@ def _utility_figures(posterior):
             _figure(
                 plot_tradeoff(posterior),
                 "Code length against intelligence. A utility is well supported if the behaviour is more intelligent "
-                "for it (up) than its length costs (right).",
+                "for it (up) than its length costs (right). The stair joins those that no other beats in both.",
+            )
+        )
+    if "subject_log_prob" not in posterior["posterior"].dataset:
+        figures.append(
+            _figure(
+                plot_sensitivity(posterior),
+                "What other weights would have found, by power-scaling. Where lines cross, the answer hangs on the "
+                "weights.",
             )
         )
     return figures

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from .laws import ExponentialLaw
@@ -12,6 +13,7 @@ from .posterior import utility_table
 from .recorded_law import recorded_law
 
 _LEVEL, _FRONT = "#d8dee4", "#e09f3e"
+_HALO = [withStroke(linewidth=2.4, foreground="white")]
 
 
 def tradeoff_front(posterior: xr.DataTree) -> pd.DataFrame:
@@ -61,7 +63,7 @@ def plot_tradeoff(posterior: xr.DataTree, label: int = 6) -> Figure:
     axes.set_ylabel("intelligence g (bits)")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=8))
     plain(axes)
-    _draw_front(axes, x[finite], y[finite], _on_front(table)[finite])
+    stair = _draw_front(axes, x[finite], y[finite], _on_front(table)[finite])
     notes = [
         "Area is posterior probability; grey dots are below 0.1 %"
         + "; red marks: at least this much" * bool(bound.any()),
@@ -74,7 +76,7 @@ def plot_tradeoff(posterior: xr.DataTree, label: int = 6) -> Figure:
     figure.draw_without_rendering()
     count = max(1, min(label, int((probability >= 0.005).sum())))
     names = [title(name) for name in table["utility"][:count]]
-    _label_apart(figure, axes, x, y, np.where(likely, area, 14), names)
+    _label_apart(figure, axes, x, y, np.where(likely, area, 14), names, stair)
     return figure
 
 
@@ -86,14 +88,13 @@ def _on_front(table) -> np.ndarray:
     return np.isfinite(bits) & ~(as_good & better).any(0)
 
 
-def _draw_front(axes, x, y, front):
-    """A stair through the front, on to the right edge."""
-    if not front.any():
-        return
+def _draw_front(axes, x, y, front) -> np.ndarray:
+    """A stair through the front, on to the right edge; its corners `[C, 2]`."""
     order = np.lexsort((y[front], x[front]))
-    across, up = x[front][order], y[front][order]
-    across, up = np.append(across, axes.get_xlim()[1]), np.append(up, up[-1])
-    axes.step(across, up, where="post", color=_FRONT, linewidth=1.4, alpha=0.9, zorder=2.5)
+    across, up = np.append(x[front][order], axes.get_xlim()[1]), y[front][order]
+    corners = np.column_stack([np.repeat(across, 2)[1:-1], np.repeat(up, 2)])
+    axes.plot(*corners.T, color=_FRONT, linewidth=1.4, alpha=0.9, zorder=1.5)
+    return corners
 
 
 def _equal_weight_lines(axes, posterior) -> float:
@@ -117,18 +118,21 @@ def _factor(bits: float) -> str:
     return f"{2**bits:,.0f}" if bits <= 20 else f"2^{bits:g}"
 
 
-def _label_apart(figure, axes, x, y, area, names):
-    """Names beside their points, each where it covers least of points, of names and of what lies outside."""
+def _label_apart(figure, axes, x, y, area, names, stair):
+    """Names beside their points, each where it covers least of points, names, stair and of what lies outside."""
     canvas = figure.canvas
     renderer = canvas.get_renderer() if hasattr(canvas, "get_renderer") else figure._get_renderer()
     scale = figure.dpi / 72
     places = axes.transData.transform(np.column_stack([x, y]))
     radius = np.sqrt(area / np.pi) * scale
     taken = [(px - r, py - r, px + r, py + r) for (px, py), r in zip(places, radius, strict=True)]
+    corners = axes.transData.transform(stair)
+    low, high = np.minimum(corners[:-1], corners[1:]) - scale, np.maximum(corners[:-1], corners[1:]) + scale
+    taken += [tuple(box) for box in np.hstack([low, high])]
     frame = axes.get_window_extent(renderer)
     for index, name in enumerate(names):
         text = axes.annotate(name, (x[index], y[index]), xytext=(0, 0), textcoords="offset points", fontsize=9)
-        text.set(color=INK, zorder=6)
+        text.set(color=INK, zorder=6, path_effects=_HALO)
         size = text.get_window_extent(renderer)
         best = None
         for extra in (3.0, 12.0, 24.0, 40.0):
