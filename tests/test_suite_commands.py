@@ -1,0 +1,119 @@
+"""`utiliscope suite` and `utiliscope tune`, from plan to report, small."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from utiliscope.cli import app
+from utiliscope.suite.frames import results_frame
+from utiliscope.tuning.weights_file import read_weights
+
+SMALL = ["--worlds", "cliff", "--agents", "optimal,epsilon,random", "--goals", 1, "--episodes", "2"]
+QUICK = [*SMALL, "--methods", "prior,boltzmann", "--executor", "serial"]
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("suite") / "out"
+    result = call("suite", "--out", out, *QUICK)
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def test_a_suite_from_plan_to_report(folder):
+    table = pd.read_parquet(folder / "results.parquet")
+    # Optimal, three of the family epsilon, and a null, each read by two methods.
+    assert sorted(set(table.agent)) == ["epsilon-0.1", "epsilon-0.3", "epsilon-0.6", "optimal", "random"]
+    assert len(table) == 10 and set(table.method) == {"prior", "boltzmann"}
+    known = table[table.agent != "random"]
+    assert known.log_score.notna().all() and table[table.agent == "random"].log_score.isna().all()
+    means = known.groupby("method").log_score.mean()
+    assert means["boltzmann"] > means["prior"]
+    frame = results_frame(folder)
+    assert set(frame[frame.family == "epsilon"].agent) == {"epsilon-0.1", "epsilon-0.3", "epsilon-0.6"}
+    assert set(frame[frame.kind == "null"].agent) == {"random"}
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "Agents by methods" in page and page.count("data:image/png") == 3 and "boltzmann" in page
+
+
+def test_a_folder_with_results_is_gone_on_with_only_when_asked(folder):
+    result = call("suite", "--out", folder, *QUICK)
+    assert result.exit_code == 2 and "--resume" in result.output
+    before = {path.name: path.read_bytes() for path in (folder / "jobs").iterdir()}
+    lost = sorted(before)[3]
+    (folder / "jobs" / lost).unlink()
+    result = call("suite", "--out", folder, *QUICK, "--resume")
+    assert result.exit_code == 0, result.output
+    after = {path.name: path.read_bytes() for path in (folder / "jobs").iterdir()}
+    assert after == before
+    result = call("suite", "--out", folder, *QUICK, "--resume", "--num-particles", 64)
+    assert result.exit_code == 2 and "num_particles is 128 there and 64 here" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--worlds", "nowhere"], "no world nowhere"),
+        (["--agents", "optimal,nobody"], "no agent nobody"),
+        (["--methods", "guessing"], "no method guessing"),
+        (["--episodes", "few"], "--episodes is 'few'"),
+        (["--episodes", "1.5"], "whole numbers"),
+        (["--seeds", "0"], "seeds is 0"),
+        (["--goals", "0"], "goals is 0"),
+        (["--executor", "magic"], "no executor 'magic'"),
+        (["--executor", "serial", "--scheduler", "tcp://x"], "no scheduler"),
+        (["--agents-file", "nothing.py"], "nothing.py does not exist"),
+    ],
+)
+def test_what_a_suite_refuses(tmp_path, options, message):
+    result = call("suite", "--out", tmp_path / "out", *QUICK[:-2], *options)
+    assert result.exit_code == 2 and message in " ".join(result.output.split())
+    assert "Traceback" not in result.output and not (tmp_path / "out").exists()
+
+
+def test_agents_of_the_users_own(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("from utiliscope.agents import EpsilonRandom\nROSTER = {'sleepy': EpsilonRandom(0.5)}\n")
+    options = ["--worlds", "cliff", "--agents", "sleepy", "--goals", 1, "--episodes", "2", "--methods", "prior"]
+    result = call("suite", "--out", tmp_path / "out", *options, "--executor", "serial", "--agents-file", file)
+    assert result.exit_code == 0, result.output
+    frame = results_frame(tmp_path / "out")
+    assert set(frame.agent) == {"sleepy"} and set(frame.family) == {"sleepy"}
+    file.write_text("ROSTER = {'sleepy': 3}\n")
+    result = call("suite", "--out", tmp_path / "two", *options, "--executor", "serial", "--agents-file", file)
+    assert result.exit_code == 2 and "cannot be recorded" in result.output
+
+
+def test_tuning_needs_evidence(folder, tmp_path):
+    result = call("tune", "--out", tmp_path / "tuned", "--results", folder)
+    assert result.exit_code == 2 and "no evidence" in result.output and not (tmp_path / "tuned").exists()
+
+
+@pytest.mark.slow
+def test_tune_from_agents_to_fit(tmp_path):
+    """Small: the whole way, with two processes; the same from its own results, without any run."""
+    out = tmp_path / "tuned"
+    options = ["--worlds", "sparse", "--agents", "optimal,epsilon,boltzmann,random", "--goals", 1, "--episodes", "5"]
+    sizes = ["--num-particles", 32, "--tail-particles", 64, "--workers", 2]
+    result = call("tune", "--out", out, *options, *sizes)
+    assert result.exit_code == 0, result.output
+    weights = read_weights(out / "weights.toml")
+    assert 0 <= weights.simplicity <= 2 and weights.random_policies == "dirichlet:1"
+    families = pd.read_csv(out / "families.csv").set_index("family")
+    assert set(families.index) == {"optimal", "epsilon", "boltzmann", "random", "all families"}
+    assert (families.oracle >= families.tuned - 1e-9).all() and np.isfinite(families.tuned).all()
+    assert (out / "surface.png").read_bytes().startswith(b"\x89PNG")
+    result = call("tune", "--out", tmp_path / "again", "--results", out / "suite")
+    assert result.exit_code == 0, result.output
+    for name in ("weights.toml", "families.csv"):
+        assert (tmp_path / "again" / name).read_text() == (out / name).read_text()
+    row = json.loads(next((out / "suite" / "jobs").iterdir()).read_text())["row"]
+    assert row["variant"] == ["intelligence", "intelligence-0.5", "bump", "mixture"]
+    assert np.array(row["grid_evidence"]).shape[:2] == (1, len(row["grid_laws"]))
