@@ -14,8 +14,23 @@ _MOST_CELLS = 50_000_000
 
 
 def latent_sites(program, inputs) -> tuple[dict, dict]:
-    """The latent sites of a program, continuous and discrete: names and NumPyro's record of each."""
-    return _latent(_sites(program, inputs))
+    """The latent sites of a program, continuous and discrete: names, and what has the shape of each."""
+
+    def look():
+        return tuple({name: site["value"] for name, site in some.items()} for some in _latent(_sites(program, inputs)))
+
+    return shapes_of(look)
+
+
+def shapes_of(function):
+    """What `function()` returns, in shapes alone: step by step every operation would be compiled by itself.
+
+    It is called where it leaves JAX, as a program may that computes and has nothing to be sampled.
+    """
+    try:
+        return jax.eval_shape(function)
+    except jax.errors.JAXTypeError:
+        return function()
 
 
 def _sites(program, inputs) -> dict:
