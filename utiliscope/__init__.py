@@ -59,6 +59,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "summaries": ["subject_table", "weight_table"],
         "posterior": ["load_posterior", "save_posterior", "utility_table"],
         "aggregation": ["aggregate_utility"],
+        "distances": ["epic_distance", "starc_distance"],
+        "regret": ["acting_regrets", "random_regrets", "stakes"],
         "competence": ["Competence", "behaviour_intelligence"],
         "plots": ["plot_diagnostics", "plot_recording", "plot_tradeoff", "plot_utilities"],
         "weight_plot": ["plot_weights"],

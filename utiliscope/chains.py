@@ -89,6 +89,30 @@ def joint_chain(world, payoffs: Payoffs, most=None) -> Chain | None:
     return _chain(world, links(world.transition), machines, pays, everywhere=True, most=most)
 
 
+def stack_chain(world, payoffs: Payoffs, most: int | None = None) -> Chain | None:
+    """`U` stacked utilities on the nodes of one chain, which remembers what any of their automata does.
+
+    As `joint_chain`, but `paid` is `[U, n, A]` and `last` `[U, n]`.
+    """
+    reach = np.asarray(payoffs.reach, np.float64)
+    weight = np.zeros((len(reach), 0)) if payoffs.weight is None else np.asarray(payoffs.weight, np.float64)
+    machines = [*arrivals(np.asarray(payoffs.targets)), *payoffs.automata]
+    shares = np.concatenate([reach, weight], axis=1)
+    used = np.flatnonzero(shares.any(0))
+    machines, shares = [machines[d] for d in used], shares[:, used]
+    paid = [np.pad(np.asarray(one.pay), ((0, 1), (0, 0))) for one in machines]
+    last = np.asarray(payoffs.state, np.float64)
+    action = np.zeros((1, 1, world.num_actions)) if payoffs.action is None else np.asarray(payoffs.action)
+    steps = last[:, :, None] + action
+
+    def pays(state, memory):
+        now = np.array([pay[memory[:, d], state] for d, pay in enumerate(paid)]).reshape(len(paid), len(state))
+        now = shares @ now
+        return steps[:, state] + now[:, :, None], last[:, state] + now
+
+    return _chain(world, links(world.transition), machines, pays, everywhere=True, most=most)
+
+
 def memoryless_chains(world, payoffs: Payoffs) -> tuple[np.ndarray, np.ndarray] | None:
     """The chains of a utility without memory, over states: `[C, S]` goes on, `[C, S, A]` payoff; None if it has one.
 

@@ -116,12 +116,12 @@ def _plan(world, payoffs):
             f"this utility has too much to remember to plan for it: more than {_MOST_NODES} pairs of memory and state; "
             "take fewer forms with memory, or forms that remember less"
         )
-    values, choice = (_iterate if world.horizon is None else _induct)(_on_nodes(world, nodes), nodes.paid, nodes.last)
+    values, choice = (_iterate if world.horizon is None else _induct)(on_nodes(world, nodes), nodes.paid, nodes.last)
     value = float(nodes.start @ values[-1])
     return unit * value + offset * _steps(world), choice[..., : world.num_states]
 
 
-class _Nodes(NamedTuple):
+class NodeWorld(NamedTuple):
     """A world whose states are the nodes of a chain."""
 
     transition: object
@@ -130,14 +130,14 @@ class _Nodes(NamedTuple):
     horizon: int | None
 
 
-def _on_nodes(world, nodes):
+def on_nodes(world, nodes: Chain) -> NodeWorld:
     """`world` with nodes for states, sparse where that makes solves faster."""
     number, width = nodes.onward.shape
     _, chance = links(world.transition)
     transition = SparseTransition(np.maximum(nodes.onward, 0), chance[nodes.state])
     if number < _FEW_STATES or width * _FEW_SUCCESSORS >= number:
         transition = transition.dense()
-    return _Nodes(transition, np.asarray(world.available)[nodes.state], float(world.discount), world.horizon)
+    return NodeWorld(transition, np.asarray(world.available)[nodes.state], float(world.discount), world.horizon)
 
 
 def _steps(world):
@@ -152,10 +152,10 @@ def _masked_q(world, paid, value):
     return np.where(world.available, q, -np.inf)
 
 
-def _iterate(world, paid, _):
-    """Policy iteration: `[1, N]` values and `[N]` actions."""
+def _iterate(world, paid, _, choice=None):
+    """Policy iteration, from `choice` `[N]` if given: `[1, N]` values and `[N]` actions."""
     rows = np.arange(len(paid))
-    choice = np.argmax(np.where(world.available, paid, -np.inf), -1)
+    choice = np.argmax(np.where(world.available, paid, -np.inf), -1) if choice is None else choice
     reached = None
     while True:
         value = _evaluated(world, choice, paid[rows, choice])
@@ -196,10 +196,19 @@ def _induct(world, paid, last):
     return np.array(values), np.array(choices[::-1])
 
 
+def best_on_nodes(nodes: NodeWorld, paid, choice=None) -> tuple[np.ndarray, np.ndarray]:
+    """`[N]` optimal values of the nodes and `[N]` best actions for `paid` `[N, A]`, by policy iteration from `choice`.
+
+    For worlds without a horizon. Costs a solve for each time that some action is improved on.
+    """
+    values, choice = _iterate(nodes, paid, None, choice)
+    return values[-1], choice
+
+
 def chain_action_values(world, nodes: Chain) -> np.ndarray:
     """`[N, A]` optimal action values on the nodes of a chain, or `[H, N, A]` by time; -inf for unavailable actions."""
-    on_nodes = _on_nodes(world, nodes)
+    there = on_nodes(world, nodes)
     if world.horizon is None:
-        return _masked_q(on_nodes, nodes.paid, _iterate(on_nodes, nodes.paid, nodes.last)[0][-1])
-    values, _ = _induct(on_nodes, nodes.paid, nodes.last)
-    return np.array([_masked_q(on_nodes, nodes.paid, value) for value in values[-2::-1]])
+        return _masked_q(there, nodes.paid, _iterate(there, nodes.paid, nodes.last)[0][-1])
+    values, _ = _induct(there, nodes.paid, nodes.last)
+    return np.array([_masked_q(there, nodes.paid, value) for value in values[-2::-1]])
