@@ -156,12 +156,13 @@ def fitted(rows, world, settings, num_draws):
             world,
             num_warmup=num_draws,
             num_samples=num_draws,
-            num_chains=1,
+            num_chains=2,
             prior_predictive=False,
             **settings,
         )
     group = posterior["posterior"]
-    told = f"least ESS {group.attrs['min_ess']:.0f}, {group.attrs['num_divergences']} divergent"
+    told = f"R-hat {group.attrs['max_rhat']:.3f}, least ESS {group.attrs['min_ess']:.0f}"
+    told += f", {group.attrs['num_divergences']} divergent"
     if "beta" in group:
         told += f", beta {float(group['beta'].mean()):.2f} ± {float(group['beta'].std()):.2f}"
         best = us.utility_table(posterior).iloc[0]
