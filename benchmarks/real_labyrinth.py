@@ -33,6 +33,7 @@ DISCOUNT = 0.9
 CONCENTRATIONS = (0.1, 1.0)
 PLANNED = ("boltzmann, 127 rewards", "maxent, 127 rewards")
 SCALE = 3.0  # of the normal prior of a reward
+SLOWLY = 10  # times the draws: a law that is shared by all nodes mixes slowly
 # Bits a decision, of the data's README: read from saved arrays of the authors.
 PUBLISHED = {
     "MaxEnt": (-1.767, -1.565),
@@ -59,7 +60,7 @@ def tell(folder, options):
         for concentration in CONCENTRATIONS:
             name = f"Dirichlet({concentration}) rows, no law"
             table.setdefault(name, []).append(bits(smoothed(counts, world, concentration), test))
-        work = {name: (fitted, train, world, one, options.draws) for name, one in programs(world).items()}
+        work = {name: (fitted, train, world, one, SLOWLY * options.draws) for name, one in programs(world).items()}
         work |= {name: (planned, counts, world, name == "maxent, 127 rewards") for name in PLANNED}
         for name, (function, *inputs) in work.items():
             started = time.perf_counter()
