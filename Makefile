@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml constraints.txt scripts/find-python
 	    echo "setup: $$python -m venv $(VENV)"; rm -rf $(VENV); "$$python" -m venv $(VENV) || exit 1; \
 	fi
 	@$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/python -m uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraints constraints.txt --editable '.[data]' --group dev
+	$(BIN)/python -m uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraints constraints.txt --editable '.[data,dask]' --group dev
 	@touch $@
 
 demo: setup

@@ -14,6 +14,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 
 from jaxtyping import install_import_hook
 
+import utiliscope.agents.q_learning_kernel
 import utiliscope.climbing
 import utiliscope.kernel_cache
 import utiliscope.low_rank

@@ -671,7 +671,7 @@ def test_tails_of_deterministic_policies_against_enumeration(name):
 
 
 def test_tempered_tails_against_enumeration(monkeypatch):
-    monkeypatch.setattr(curve_engines, "_MOST_INVERTED", 0)
+    monkeypatch.setattr(curve_engines, "MOST_INVERTED", 0)
     world, payoffs = TAILS["memory alone"]
     values = product_values(world, payoffs, all_policies(world))
     tail = us.value_tail(KEY, world, payoffs, num_particles=64 * curve_engines._PARTICLES_OF_A_CHAIN)

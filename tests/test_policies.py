@@ -4,6 +4,7 @@ import itertools
 import math
 from collections import Counter
 from fractions import Fraction
+from functools import partial
 
 import arviz as az
 import jax
@@ -30,6 +31,7 @@ PRIORS = {
     "deterministic": us.UniformDeterministic(),
     "uniform rows": us.Dirichlet(1.0),
     "sharp rows": us.Dirichlet(0.3),
+    "uneven rows": us.Dirichlet(np.array([[0.4, 3.0, 1.5], [2.0, 1.0, 0.7], [1.0, 5.0, 1.0]])),
     "flat rows": us.Dirichlet(4.0),
     "sequences": us.ActionSequences(3),
 }
@@ -37,10 +39,12 @@ ROWS = [name for name in PRIORS if name != "sequences"]
 
 
 def moments(prior):
-    """Exact E p and E p^2 of each entry: all have mean 1/n on the n available actions."""
+    """Exact E p and E p^2 of each entry."""
     mean = AVAILABLE / NUMBER
     if isinstance(prior, us.Dirichlet):
-        square = mean * (prior.concentration + 1) / (NUMBER * prior.concentration + 1)
+        shape = AVAILABLE * prior.concentration
+        total = shape.sum(-1, keepdims=True)
+        mean, square = shape / total, shape * (shape + 1) / (total * (total + 1))
     else:
         square = mean
     return mean, square
@@ -73,7 +77,7 @@ def test_samples_are_policies_over_available_actions(name):
 
 @pytest.mark.parametrize("name", ROWS)
 def test_rows_are_independent(name):
-    draws = samples(PRIORS[name], 4000) - AVAILABLE / NUMBER
+    draws = samples(PRIORS[name], 4000) - moments(PRIORS[name])[0]
     assert_within_errors(draws[:, 0, :, None] * draws[:, 1, None, :], 0.0)
 
 
@@ -92,7 +96,8 @@ def test_moves_leave_the_prior_invariant(name):
 
     def step(row, key):
         propose, accept = jax.random.split(key)
-        new, log_ratio = prior.perturb_row(propose, row, available)
+        uneven = np.ndim(getattr(prior, "concentration", 0.0)) > 0
+        new, log_ratio = prior.perturb_row(propose, row, available, *([state] if uneven else []))
         row = jnp.where(jnp.log(jax.random.uniform(accept)) < log_ratio, new, row)
         return row, row
 
@@ -104,7 +109,11 @@ def test_moves_leave_the_prior_invariant(name):
 
     means = np.asarray(jax.jit(jax.vmap(chain))(jax.random.split(jax.random.key(2), chains)))
     mean, square = (part[state] for part in moments(prior))
-    cross = (1 - square.sum()) / 6  # the shares sum to 1, and the three pairs are alike
+    if isinstance(prior, us.Dirichlet):
+        first, second, _ = shape = np.broadcast_to(prior.concentration, (3, 3))[state]
+        cross = first * second / (shape.sum() * (shape.sum() + 1))
+    else:
+        cross = 0.0
     assert_within_errors(means, np.concatenate([mean, square, [cross]]))
 
 
@@ -113,8 +122,9 @@ def test_moves_leave_the_prior_invariant(name):
 def test_moves_keep_to_available_actions(name):
     prior, key = PRIORS[name], jax.random.key(4)
     policy = prior.sample(key, WORLD)
-    move = jax.vmap(prior.perturb_row, (0, None, None))
     for state, single in enumerate(jax.random.split(key, 3)):
+        own = {"state": state} if np.ndim(getattr(prior, "concentration", 0.0)) else {}
+        move = jax.vmap(partial(prior.perturb_row, **own), (0, None, None))
         rows, ratios = move(jax.random.split(single, 50), policy[state], jnp.asarray(AVAILABLE[state]))
         np.testing.assert_allclose(rows.sum(-1), 1.0)
         assert not np.asarray(rows)[:, ~AVAILABLE[state]].any() and np.isfinite(ratios).all()
@@ -138,26 +148,32 @@ def test_choice_states():
     np.testing.assert_array_equal(choice_states(stuck, reachable_states(stuck)), [0, 1])
 
 
-@pytest.mark.parametrize("concentration", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("concentration", [0.0, -1.0, float("nan"), np.array([[1.0, 0.0]])])
 def test_bad_concentrations(concentration):
     with pytest.raises(us.InputError, match="above 0"):
         us.Dirichlet(concentration)
 
 
+def test_concentrations_of_another_world():
+    with pytest.raises(us.InputError, match=r"shape \(2, 3\); give one number, or \[states, actions\] = \(3, 3\)"):
+        us.Dirichlet(np.ones((2, 3))).sample(jax.random.key(0), WORLD)
+
+
 # The density
 
 
-@pytest.mark.parametrize("concentration", [0.3, 1.0, 4.0])
-def test_log_prob_is_scipys(concentration):
-    prior = us.Dirichlet(concentration)
+@pytest.mark.parametrize("name", ["sharp rows", "uniform rows", "flat rows", "uneven rows"])
+def test_log_prob_is_scipys(name):
+    prior = PRIORS[name]
+    shape = np.broadcast_to(prior.concentration, AVAILABLE.shape)
     distribution = prior.distribution(WORLD)
     policies = samples(prior, 20)
     for policy, found in zip(policies, jax.vmap(distribution.log_prob)(policies), strict=True):
         expected = 0.0
-        for row, available in zip(policy, AVAILABLE, strict=True):
+        for row, available, own in zip(policy, AVAILABLE, shape, strict=True):
             if available.sum() > 1:
                 shares = row[available] / row[available].sum()
-                expected += scipy.stats.dirichlet(np.full(available.sum(), concentration)).logpdf(shares)
+                expected += scipy.stats.dirichlet(own[available]).logpdf(shares)
         assert found == pytest.approx(expected, rel=1e-9)
 
 

@@ -19,6 +19,7 @@ from utiliscope.world.transition import SparseTransition
 
 AVAILABLE = np.array([[True, True, True], [True, True, False], [True, False, True], [False, True, False]])
 DETERMINISTIC = us.UniformDeterministic()
+UNEVEN = np.array([[0.4, 3.0, 1.0], [2.0, 0.7, 1.0], [1.0, 1.0, 1.0], [5.0, 1.0, 1.0]])
 
 
 @pytest.fixture(autouse=True)
@@ -347,10 +348,14 @@ def test_moves_without_memory_are_those_of_one_memory(name):
 
 @pytest.mark.parametrize("start", ["exact", "one point"])
 @pytest.mark.parametrize("law", LAWS)
-@pytest.mark.parametrize("concentration", [None, 0.3, *(pytest.param(c, marks=pytest.mark.slow) for c in (1.0, 2.5))])
+@pytest.mark.parametrize(
+    "concentration",
+    [None, 0.3, "uneven", *(pytest.param(c, marks=pytest.mark.slow) for c in (1.0, 2.5))],
+)
 @pytest.mark.usefixtures("payoffs_of_chains")
 def test_moves_leave_their_law_invariant_and_forget_their_start(concentration, law, start):
     random, number = np.random.default_rng(3), 8_000
+    concentration = UNEVEN if concentration == "uneven" else concentration
     prior, of = (DETERMINISTIC, cells) if concentration is None else (us.Dirichlet(concentration), features)
     reference, before = (exact(random, concentration, law, number) for _ in range(2))
     before = before if start == "exact" else np.repeat(before[:1], number, 0)

@@ -185,6 +185,36 @@ def test_dirichlet_bandit(arms):
         assert abs(float(tail.bits(x)) - exact) < 5 * float(tail.std_error(x)) + 1e-9
 
 
+@pytest.mark.parametrize("shape", [(0.5, 3.0, 2.0), (40.0, 1.0, 1.0)])
+def test_bandit_of_unequal_concentrations(shape):
+    """The share of the first arm is Beta(c_1, c_2 + c_3)."""
+    world, prior = us.world_model(np.ones((1, 3, 1)), [1.0], 0.5), us.Dirichlet(np.array([shape]))
+    tail = us.value_tail(KEY, world, 0.5 * np.eye(3)[:1], policy_prior=prior, reach=0.9999)
+    for x in scipy.stats.beta(shape[0], sum(shape[1:])).isf([0.9, 0.5, 1e-2, 1e-4, 1e-8]):
+        exact = -scipy.stats.beta(shape[0], sum(shape[1:])).logsf(x) / math.log(2)
+        # Of a thousand first draws a few are above the last knot that is sure.
+        error = math.hypot(float(tail.std_error(x)), 1 / 1024)
+        assert abs(float(tail.bits(x)) - exact) < 5 * error
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("mixed", {}), ("with actions", {}), pytest.param("mixed", dict(horizon=5), marks=pytest.mark.slow)],
+)
+def test_unequal_concentrations_against_plain_monte_carlo(name, options):
+    """Several chains, one, and the moves in JAX that a horizon asks for."""
+    world, payoffs = random_world(4, **options), WORLDS[name][1]
+    random = np.random.default_rng(8)
+    prior = us.Dirichlet(random.uniform(0.3, 6.0, (world.num_states, world.num_actions)))
+    draws = jax.vmap(lambda key: prior.sample(key, world))(jax.random.split(KEY, 100_000))
+    values = np.asarray(jax.jit(jax.vmap(lambda policy: us.expected_utility(world, policy, payoffs)))(draws))
+    tail = us.value_tail(KEY, world, payoffs, policy_prior=prior, num_particles=256)
+    for chance in (0.7, 0.1, 0.01, 1e-3):
+        v = np.quantile(values, 1 - chance)
+        error = math.hypot(float(tail.std_error(v)), 1 / math.sqrt(chance * len(values)) / math.log(2))
+        assert abs(float(tail.bits(v)) + math.log2(chance)) < 5 * error
+
+
 def test_optimal_policy_of_a_grid():
     """45 bits in the 5x5 grid (fact 5)."""
     world = us.gridworld([".....", ".....", ".....", ".....", "....G"], slip=0.1, discount=0.9)
@@ -252,7 +282,11 @@ def test_rank_one_moves_keep_exact_values(name, prior):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("prior", [us.UniformDeterministic(), us.Dirichlet(2.0)])
+@pytest.mark.parametrize(
+    "prior",
+    [us.UniformDeterministic(), us.Dirichlet(2.0), us.Dirichlet(np.arange(1, 13).reshape(4, 3) / 4)],
+    ids=["deterministic", "flat", "uneven"],
+)
 def test_moves_leave_the_prior_cut_off_at_a_level_invariant(prior):
     """Exact samples above a level, moved, are still that: both kernels, first two moments of values and rows."""
     world, payoffs = WORLDS["mixed"]
@@ -463,12 +497,16 @@ def test_results_are_kept_on_disk(tmp_path, monkeypatch, computed):
     tail(jax.random.key(1))
     for options in (dict(num_particles=64), dict(num_sweeps=3), dict(max_bits=9.0), dict(reach=0.5)):
         tail(**options)
-    for prior in (us.Dirichlet(1.0), us.Dirichlet(1.5), us.ActionSequences(3), us.ActionSequences(4)):
+    uneven = np.ones((utility.shape[-2], utility.shape[-1]))
+    uneven[0, 0] = 1 + 1e-12
+    priors = (us.Dirichlet(1.0), us.Dirichlet(1.5), us.Dirichlet(uneven), us.ActionSequences(3), us.ActionSequences(4))
+    for prior in priors:
         tail(policy_prior=prior)
     tail(utility=utility + 1e-9)
-    assert len(files(tmp_path)) == len(computed) == 11
+    assert len(files(tmp_path)) == len(computed) == 12
     tail(policy_prior=us.Dirichlet(1.5))
-    assert len(computed) == 11
+    tail(policy_prior=us.Dirichlet(uneven.copy()))
+    assert len(computed) == 12
 
 
 def test_damaged_files_are_computed_anew(tmp_path, monkeypatch, computed):

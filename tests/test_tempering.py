@@ -24,7 +24,7 @@ FLAT, SMOOTH = us.UniformDeterministic(), us.Dirichlet(1.0)
 @pytest.fixture(autouse=True)
 def tempered(monkeypatch):
     """Every world is big, and no tail is read from disk."""
-    monkeypatch.setattr(curve_engines, "_MOST_INVERTED", 0)
+    monkeypatch.setattr(curve_engines, "MOST_INVERTED", 0)
     monkeypatch.setenv("UTILISCOPE_CACHE", "off")
     with threadpool_limits(1, "blas"):
         yield

@@ -53,6 +53,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "achieved_likelihood": ["achieved_log_likelihood"],
         "program_posterior": ["ProgramPosterior", "sample_programs"],
+        "marginal": ["Evidence", "marginal_evidence"],
         "inference": ["fit"],
         "diagnostics": ["ConvergenceWarning"],
         "checks": ["check_posterior"],

@@ -41,8 +41,15 @@ def described(noun) -> str:
         parameters = {field.name: getattr(noun, field.name) for field in dataclasses.fields(noun)}
     else:  # a NumPyro distribution
         parameters = {name: getattr(noun, name) for name in getattr(noun, "arg_constraints", ())}
-    shown = (f"{name}={described(v) if hasattr(v, 'log_prob') else v!s}" for name, v in parameters.items())
-    return f"{type(noun).__name__}({', '.join(shown)})"
+    return f"{type(noun).__name__}({', '.join(f'{name}={_shown(value)}' for name, value in parameters.items())})"
+
+
+def _shown(value) -> str:
+    if np.ndim(value):
+        # The text of a large array leaves numbers out.
+        array = np.asarray(value)
+        return f"{'x'.join(map(str, array.shape))} numbers, {fingerprint(array)[:16]}"
+    return described(value) if hasattr(value, "log_prob") else str(value)
 
 
 def kept(kind: str, name: str, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -23,7 +23,7 @@ from numpyro.infer import NUTS
 from scipy.stats import f as fisher
 
 from .errors import InputError, check_whole
-from .plots import BLUE, FAINT, INK, MUTED, RED
+from .picture_style import BLUE, FAINT, INK, MUTED, RED
 from .rank_uniformity import cumulative, envelope, is_outside, p_value, rank
 from .summation import latent_sites, over_cells, summed_program
 

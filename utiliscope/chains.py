@@ -19,7 +19,8 @@ class Chain(NamedTuple):
     the policy in each node's state make of the world's transition.
 
     state: `[n]` state of each node. onward: `[n, K]` the node at each of the state's successors, -1 where the chain
-    has ended. paid: `[n, A]` for a step, and `last` `[n]` for the last state of an episode. start: `[n]` chances.
+    has ended. paid: `[n, A]` for a step, and `last` `[n]` for the last state of an episode. start: `[n]` chances. over:
+    `[n]` whether there was something to remember and nothing of it is left, before this state is read.
     """
 
     state: np.ndarray
@@ -27,6 +28,7 @@ class Chain(NamedTuple):
     paid: np.ndarray
     last: np.ndarray
     start: np.ndarray
+    over: np.ndarray
 
 
 def used_automata(payoffs: Payoffs) -> list[tuple[float, Automaton]]:
@@ -176,7 +178,9 @@ def _chain(world, ways, machines, pays, everywhere=False, most=None):
     # What no action leads to has no node: its chance is 0, and it is read nowhere.
     places = np.where(onward >= 0, np.searchsorted(nodes, onward), _NOWHERE)
     state = nodes % num_states
-    paid, last = pays(state, memories(nodes // num_states))
+    memory = memories(nodes // num_states)
+    paid, last = pays(state, memory)
     first = np.zeros(len(nodes))
     first[np.searchsorted(nodes, start)] = np.asarray(world.initial, np.float64)[start]
-    return Chain(state, places, paid, last, first)
+    over = (memory < 0).all(-1) & bool(machines)
+    return Chain(state, places, paid, last, first, over)

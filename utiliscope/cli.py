@@ -10,6 +10,7 @@ import typer
 from .choices import named_law, named_policies, named_recording
 from .errors import InputError
 from .outputs import output_folder, together
+from .suite_commands import suite, tune
 from .terminal import print_findings, print_table, print_weights, reporting
 
 app = typer.Typer(
@@ -248,6 +249,10 @@ def demo(out: Out, seed: Seed = 0) -> None:
         _fit_into(run, out, behaviour, model, max_bits=12.0, states=None, seed=seed)
         if truth:
             print(f"the courier was in fact after: {truth}")
+
+
+app.command()(suite)
+app.command()(tune)
 
 
 def main() -> None:

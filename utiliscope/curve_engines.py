@@ -11,14 +11,13 @@ from .chains import memoryless_chains
 from .curves import curve_of_ladder, curve_of_levels
 from .payoffs import Payoffs
 from .policies import UniformDeterministic, choice_states
-from .row_splitting import Patches, WholeInverses, can_split_rows, draw_rows, row_problem
+from .row_splitting import MOST_INVERTED, Patches, WholeInverses, can_split_rows, draw_rows, row_problem
 from .sequences import ActionSequences
 from .splitting import split
 from .tempering import temper
 from .traced_splitting import levels_of, plain_mover, row_mover, traced_split, world_links
 from .world.model import WorldModel, bare, reachable_states
 
-_MOST_INVERTED = 256**2  # numbers in the inverses that are kept for every particle
 _PARTICLES_OF_A_CHAIN, _FEWEST_CHAINS = 64, 16
 _MOST_TRACED_BITS = 1000
 _MOST_TOGETHER = 2**28  # numbers in the inverses of the utilities that a device runs at a time
@@ -39,7 +38,7 @@ def curves(world, policy_prior, settings, tasks, pool):
     if not tasks:
         return iter(())
     by_rows = hasattr(policy_prior, "perturb_row") and world.horizon is None and isinstance(world, WorldModel)
-    by_rows = by_rows and world.num_states**2 <= _MOST_INVERTED
+    by_rows = by_rows and world.num_states**2 <= MOST_INVERTED
     remember = [memoryless_chains(world, task.payoffs) is None for task in tasks]
     if by_rows and 0 < sum(remember) < len(tasks):
         # The curve of a utility may not depend on what others it comes with.
@@ -70,7 +69,7 @@ def _by_compiled_moves(world, policy_prior, settings, threads):
         ends = dict(best=task.best, tolerance=task.tolerance, reach=reach, stop_at=stop_at, max_bits=max_bits)
         random = np.random.default_rng(np.asarray(jax.random.key_data(task.key)))
         problem = row_problem(world, task.payoffs, policy_prior)
-        if len(problem.weight) * problem.num_nodes**2 <= _MOST_INVERTED:
+        if len(problem.weight) * problem.num_nodes**2 <= MOST_INVERTED:
             policy = draw_rows(random, policy_prior, np.asarray(world.available), num_particles)
             run = split(WholeInverses(random, problem, policy, num_sweeps), random, **ends)
             return curve_of_levels(run, task.tolerance, task.best, policy_prior.atomic)

@@ -1,6 +1,8 @@
-"""`Estimate`: a number with its Monte Carlo error."""
+"""`Estimate`: a number with its Monte Carlo error; errors of shares."""
 
 from typing import NamedTuple
+
+import numpy as np
 
 
 class _Estimate(NamedTuple):
@@ -29,3 +31,14 @@ class Estimate(_Estimate):
         if self.is_lower_bound:
             return f"at least {self.value:.1f} bits"
         return f"{self.value:.2f} bits" if self.std_error == 0 else f"{self.value:.2f} ± {self.std_error:.2f} bits"
+
+
+def share_error(share, std_error):
+    """`[..., U]` standard errors of shares that sum to 1, whose logarithms are known up to independent errors.
+
+    share, std_error: `[..., U]`, the errors in nats before shares are made to sum to 1. To first order:
+    share_u sqrt((1 - 2 share_u) e_u^2 + sum_v share_v^2 e_v^2).
+    """
+    share, variance = np.asarray(share), np.square(std_error)
+    common = (share**2 * variance).sum(-1, keepdims=True)
+    return share * np.sqrt(np.maximum((1 - 2 * share) * variance + common, 0.0))

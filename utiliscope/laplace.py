@@ -63,7 +63,7 @@ def laplace_bits(world: World, reward, value, *, policy_prior):
 
 
 def _laplace_bits(world, reward, value, policy_prior):
-    concentration = jnp.asarray(policy_prior.concentration)
+    concentration = jnp.asarray(policy_prior.rows(world))
     reward = jnp.broadcast_to(reward[:, None] if reward.ndim == 1 else reward, (world.num_states, world.num_actions))
     plain = jax.lax.stop_gradient(_plain(world))
     shape = jnp.where(plain.available, concentration, 1.0).reshape(-1)

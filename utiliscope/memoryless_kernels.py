@@ -10,7 +10,7 @@ import numpy as np
 
 from .climbing import Moves, bound, climb_tables
 from .kernel_cache import njit
-from .row_kernels import DETERMINISTIC, TINY, odds_slice
+from .row_kernels import DETERMINISTIC, MOST_SHRINKS, TINY, log_share, odds_bracket, odds_slice
 from .tables import table_width
 
 
@@ -37,7 +37,8 @@ def moves(problem, rows, row_place, column_place) -> Moves:
     room = (gains, loops, worth, new, np.empty(table_width(column_place.max() + 1)))
     if problem.kind == DETERMINISTIC:
         return bound(_move_actions, _climb_by_actions, parts, room)
-    return bound(_move_shares, _climb_by_shares, (problem.concentration, *parts), room)
+    concentration = np.ascontiguousarray(problem.concentration[rows])
+    return bound(_move_shares, _climb_by_shares, (concentration, *parts), room)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -138,8 +139,9 @@ def _move_actions(random, n, level, warmth, num_moves, particles, parts, room):
 def _move_shares(random, n, level, warmth, num_moves, particles, parts, room):
     """The shares of each row anew, a pair of actions at a time, from their law above the level. Arrays as above.
 
-    Given its total, the split of a Dirichlet row between two actions is Beta(c, c). At c = 1 it is even, and drawn at
-    once; otherwise its log odds, of density (x (1 - x))^c, are drawn by a slice, which is a symmetric interval.
+    Given its total, the split of a Dirichlet row between two actions is Beta(b, c) of their concentrations `[R, A]`. At
+    b = c = 1 it is even, and drawn at once; otherwise its log odds, of density x^b (1 - x)^c, are drawn by a slice: a
+    symmetric interval where b = c, else what is left of a bracket after shrinking.
     """
     policy, table, values, accepted = particles
     concentration, rows, actions, number, there, column, ways, chance, paid = parts
@@ -173,17 +175,31 @@ def _move_shares(random, n, level, warmth, num_moves, particles, parts, room):
             elif slope < 0.0:
                 other = max(after + slack / slope, 0.0)
             share = random.random()
-            if concentration == 1.0:
+            ours, theirs = concentration[r, first], concentration[r, second]
+            if ours == 1.0 and theirs == 1.0:
                 left = total - one - other
                 new[first], new[second] = one + share * left, other + (1 - share) * left
             else:
-                _, high = odds_slice(random, before, after, concentration)
-                low = -high
+                cut = 0.0
+                if ours == theirs:
+                    now, high = odds_slice(random, before, after, ours)
+                    low = -high
+                else:
+                    now, cut, low, high = odds_bracket(random, before, after, ours, theirs)
                 if one > 0.0:
                     low = max(low, math.log(one) - math.log(max(total - one, TINY)))
                 if other > 0.0:
                     high = min(high, math.log(max(total - other, TINY)) - math.log(other))
                 odds = low + (high - low) * share
+                if ours != theirs:
+                    for _ in range(MOST_SHRINKS):
+                        if log_share(odds, ours, theirs) >= cut:
+                            break
+                        if odds < now:
+                            low = odds
+                        else:
+                            high = odds
+                        odds = low + (high - low) * random.random()
                 new[first], new[second] = total / (1 + math.exp(-odds)), total / (1 + math.exp(odds))
             slack += (new[first] - before) * slope
         gain, loop, pays = 0.0, 0.0, 0.0

@@ -3,20 +3,17 @@
 Figures belong to nobody: no pyplot, no global state, the same in a notebook, a report and a thread.
 """
 
-import re
-
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
 from .diagnostics import LEAST_ESS, MOST_RHAT, convergence
+from .picture_style import BLUE, CHAINS, FAINT, INK, MUTED, RED, percent, plain, title
+from .picture_style import shortened as shortened
 from .posterior import utility_table
 from .recording_plot import plot_recording as plot_recording
-
-INK, MUTED, FAINT, BLUE, RED = "#1f2933", "#7b8794", "#d9dee4", "#2a6f97", "#c1443c"
-CHAINS = ("#2a6f97", "#e09f3e", "#4f9d69", "#9a5fa8", "#c1443c", "#7b8794", "#3fa7a3", "#b5838d")
-_LONGEST_NAME = 34
+from .tradeoff_plot import plot_tradeoff as plot_tradeoff
 
 
 def plot_utilities(posterior: xr.DataTree, most: int = 15) -> Figure:
@@ -38,10 +35,10 @@ def plot_utilities(posterior: xr.DataTree, most: int = 15) -> Figure:
     )
     reach = float((shown["probability"] + shown["probability_error"]).max())
     for row, probability, error in zip(rows, shown["probability"], shown["probability_error"], strict=True):
-        chance.text(probability + error + 0.012 * reach, row, _percent(probability), va="center", fontsize=8, color=INK)
+        chance.text(probability + error + 0.012 * reach, row, percent(probability), va="center", fontsize=8, color=INK)
     chance.set_xlim(0, 1.14 * reach)
     chance.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0 if reach > 0.08 else 1))
-    chance.set_yticks(rows, [_title(name) for name in shown["utility"]], fontsize=9)
+    chance.set_yticks(rows, [title(name) for name in shown["utility"]], fontsize=9)
     chance.set_ylim(len(shown) - 0.4, -0.6)
     chance.set_xlabel("posterior probability")
 
@@ -52,56 +49,11 @@ def plot_utilities(posterior: xr.DataTree, most: int = 15) -> Figure:
     length.set_xlim(0, 1.2 * longest)
     length.set_xlabel("code length (bits)")
     for axes in (chance, length):
-        _plain(axes)
+        plain(axes)
         axes.tick_params(axis="y", length=0)
     rest = table["probability"].iloc[most:]
     if len(rest):
-        chance.set_title(f"{len(rest)} others, together {_percent(rest.sum())}", fontsize=8, color=MUTED, loc="right")
-    return figure
-
-
-def plot_tradeoff(posterior: xr.DataTree, label: int = 6) -> Figure:
-    """Code length against intelligence: what a good explanation trades. Area is posterior probability.
-
-    Under an ExponentialLaw over continuous random policies, a utility's weight is 2^(beta g - simplicity K): the
-    grey lines join equal weights. `label` of the likeliest are named.
-    """
-    table = utility_table(posterior)
-    attributes = posterior["posterior"].attrs
-    figure = Figure(figsize=(7.2, 4.9), layout="constrained")
-    axes = figure.subplots()
-    x, y = table["code_length"].to_numpy(), table["intelligence"].to_numpy()
-    finite = np.isfinite(y)
-    y = np.where(finite, y, y[finite].max(initial=0.0))
-    probability = table["probability"].to_numpy()
-    area = 16 + 900 * probability
-    error = np.where(np.isfinite(table["std_error"]), table["std_error"], 0.0)
-    likely = probability >= 1e-3
-
-    axes.errorbar(x, y, yerr=error, fmt="none", ecolor=MUTED, elinewidth=0.9, capsize=2, zorder=2)
-    axes.scatter(x[~likely], y[~likely], s=14, color="#b4bec8", linewidths=0, zorder=3)
-    axes.scatter(x[likely], y[likely], s=area[likely], color=BLUE, alpha=0.72, edgecolors="white", zorder=4)
-    bound = table["is_lower_bound"].to_numpy() & (likely | (np.arange(len(x)) < label))
-    axes.scatter(x[bound], y[bound] + 0.02 * np.ptp(y), marker="^", s=16, color=RED, zorder=5)
-
-    pad_x, pad_y = 0.08 * max(np.ptp(x), 1.0), 0.09 * max(np.ptp(y), 1.0)
-    axes.set(xlim=(x.min() - pad_x, x.max() + 2 * pad_x), ylim=(min(y.min(), 0) - pad_y, y.max() + 1.6 * pad_y))
-    axes.set_xlabel("code length K (bits): longer is a priori less likely")
-    axes.set_ylabel("intelligence g (bits)")
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=8))
-    _plain(axes)
-    notes = [
-        "Area is posterior probability; grey dots are below 0.1 %"
-        + "; red marks: at least this much" * bool(bound.any())
-    ]
-    step = _equal_weight_lines(axes, attributes)
-    if step:
-        notes.append(f"Lines join equal weights, each {step:g} bits (a factor of {_factor(step)}) above the next")
-    figure.supxlabel("\n".join(notes), fontsize=8, color=MUTED)
-    figure.draw_without_rendering()
-    count = max(1, min(label, int((probability >= 0.005).sum())))
-    names = [_title(name) for name in table["utility"][:count]]
-    _label_apart(figure, axes, x, y, np.where(likely, area, 14), names)
+        chance.set_title(f"{len(rest)} others, together {percent(rest.sum())}", fontsize=8, color=MUTED, loc="right")
     return figure
 
 
@@ -145,7 +97,7 @@ def plot_diagnostics(posterior: xr.DataTree) -> Figure:
     _numbers(rhat_axes, rhat[np.isfinite(rhat)], MOST_RHAT, "R-hat", "above")
     _numbers(ess_axes, ess[np.isfinite(ess)], float(LEAST_ESS), "effective sample size", "below")
     for axes in (trace, energy, rhat_axes, ess_axes):
-        _plain(axes)
+        plain(axes)
     return figure
 
 
@@ -160,19 +112,8 @@ def _plot_ratios(log_ratio, attributes) -> Figure:
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.0, zorder=1)
     axes.set(xlabel="share of draws, the heaviest first", ylabel="share of weight", xlim=(0, 1), ylim=(0, 1.02))
     axes.set_title(f"Pareto k {float(attributes['pareto_k']):.2f}, the worst guide's", fontsize=10, loc="left")
-    _plain(axes)
+    plain(axes)
     return figure
-
-
-def _title(name: str) -> str:
-    return "0 (no goal)" if name == "0" else shortened(name)
-
-
-def shortened(name: str, longest: int = _LONGEST_NAME) -> str:
-    """`name`, cut in the middle if it is too long to print in a picture."""
-    if len(name) <= longest:
-        return name
-    return f"{name[: longest - 12]} … {name[-9:]}"
 
 
 def _numbers(axes, values, limit, what, wrong):
@@ -187,78 +128,3 @@ def _numbers(axes, values, limit, what, wrong):
     bad = int((values > limit).sum() if wrong == "above" else (values < limit).sum())
     axes.set(xlabel=what, ylabel="numbers")
     axes.set_title(f"{bad} of {len(values)} {wrong} {limit:g}", fontsize=10, loc="left")
-
-
-def _equal_weight_lines(axes, attributes) -> float:
-    """Lines of equal beta g - simplicity K; the step between them in bits, 0 if there are none."""
-    law = re.fullmatch(r"ExponentialLaw\(beta=([-+.\de]+)\)", attributes.get("intelligence_law", ""))
-    beta, simplicity = float(law[1]) if law else 0.0, float(attributes.get("simplicity", 1.0))
-    if beta <= 0 or not attributes.get("policy_prior", "").startswith("Dirichlet"):
-        return 0.0
-    left, right = axes.get_xlim()
-    low, high = axes.get_ylim()
-    lowest, highest = beta * low - simplicity * right, beta * high - simplicity * left
-    step = next((s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500) if (highest - lowest) / s <= 12), 1000)
-    for weight in np.arange(np.ceil(lowest / step), np.floor(highest / step) + 1) * step:
-        axes.axline((0.0, weight / beta), slope=simplicity / beta, color="#d8dee4", linewidth=0.9, zorder=1)
-    axes.set(xlim=(left, right), ylim=(low, high))
-    return float(step)
-
-
-def _factor(bits: float) -> str:
-    return f"{2**bits:,.0f}" if bits <= 20 else f"2^{bits:g}"
-
-
-def _label_apart(figure, axes, x, y, area, names):
-    """Names beside their points, each where it covers least of points, of names and of what lies outside."""
-    canvas = figure.canvas
-    renderer = canvas.get_renderer() if hasattr(canvas, "get_renderer") else figure._get_renderer()
-    scale = figure.dpi / 72
-    places = axes.transData.transform(np.column_stack([x, y]))
-    radius = np.sqrt(area / np.pi) * scale
-    taken = [(px - r, py - r, px + r, py + r) for (px, py), r in zip(places, radius, strict=True)]
-    frame = axes.get_window_extent(renderer)
-    for index, name in enumerate(names):
-        text = axes.annotate(name, (x[index], y[index]), xytext=(0, 0), textcoords="offset points", fontsize=9)
-        text.set(color=INK, zorder=6)
-        size = text.get_window_extent(renderer)
-        best = None
-        for extra in (3.0, 12.0, 24.0, 40.0):
-            away = radius[index] + extra * scale
-            for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1), (0.7, 0.7), (0.7, -0.7), (-0.7, 0.7), (-0.7, -0.7)):
-                left = places[index][0] + dx * away - (0.5 - 0.5 * np.sign(dx)) * size.width
-                bottom = places[index][1] + dy * away - (0.5 - 0.5 * np.sign(dy)) * size.height
-                box = (left, bottom, left + size.width, bottom + size.height)
-                cost = sum(_shared(box, other) for other in taken) + 0.02 * extra * size.height
-                inside = _shared(box, (frame.x0, frame.y0, frame.x1, frame.y1))
-                cost += 10 * (size.width * size.height - inside)
-                if best is None or cost < best[0]:
-                    best = cost, box, extra
-        _, box, extra = best
-        offset = (np.array(box[:2]) - places[index]) / scale
-        # Text is placed by its baseline; a descender's worth keeps it inside its box.
-        text.set_position((offset[0], offset[1] + 2.0))
-        if extra > 10:
-            near = np.clip(places[index], box[:2], box[2:])
-            end = axes.transData.inverted().transform(near)
-            axes.plot([x[index], end[0]], [y[index], end[1]], color=MUTED, linewidth=0.6, zorder=2)
-        taken.append(box)
-
-
-def _shared(one, other) -> float:
-    """Area that two boxes (left, bottom, right, top) share."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    return max(width, 0.0) * max(height, 0.0)
-
-
-def _percent(probability: float) -> str:
-    if probability >= 0.0995:
-        return f"{100 * probability:.0f} %"
-    return f"{100 * probability:.1f} %" if probability >= 0.0005 else "< 0.1 %"
-
-
-def _plain(axes):
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(MUTED)
-    axes.tick_params(colors=INK, labelsize=8.5)

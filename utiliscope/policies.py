@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtri
+from jaxtyping import Float
 
 from .errors import InputError
 from .row_dirichlet import RowDirichlet, dirichlet_rows
@@ -52,14 +53,24 @@ class UniformDeterministic(eqx.Module):
         return _random_choice(key, available), jnp.zeros((), row.dtype)
 
 
-class Dirichlet(eqx.Module):
-    """Independent Dirichlet rows over the available actions; concentration 1 is uniform on the simplex."""
+def _concentration(value):
+    return float(value) if np.ndim(value) == 0 else np.array(value, np.float64)
 
-    concentration: float = eqx.field(converter=float, default=1.0)
+
+class Dirichlet(eqx.Module):
+    """Independent Dirichlet rows over the available actions; concentration 1 is uniform on the simplex.
+
+    concentration: a number, or `[S, A]` one for each action of each state (those of actions that are not available do
+        not matter): after `counts` of actions, policies from Dirichlet(c) are Dirichlet(c + counts).
+    """
+
+    concentration: float | Float[np.ndarray, "S A"] = eqx.field(converter=_concentration, default=1.0)
 
     def __check_init__(self):
-        if not self.concentration > 0:
-            raise InputError(f"Dirichlet(concentration={self.concentration}): the concentration must be above 0")
+        least = np.min(self.concentration)
+        # A number that is too large is no distribution's, but does no harm.
+        if not least > 0:
+            raise InputError(f"Dirichlet(concentration={least}): the concentration must be above 0")
 
     @property
     def atomic(self) -> bool:
@@ -67,7 +78,17 @@ class Dirichlet(eqx.Module):
 
     def sample(self, key, world: World):
         """`[S, A]`, rows on the simplex of available actions."""
-        return dirichlet_rows(key, self.concentration, jnp.asarray(world.available))
+        return dirichlet_rows(key, self.rows(world), jnp.asarray(world.available))
+
+    def rows(self, world: World) -> float | np.ndarray:
+        """The concentration; InputError where it is that of another world's states and actions."""
+        shape = (world.num_states, world.num_actions)
+        if np.ndim(self.concentration) and np.shape(self.concentration) != shape:
+            raise InputError(
+                f"Dirichlet(concentration) has shape {np.shape(self.concentration)}; give one number, or "
+                f"[states, actions] = {shape} of them"
+            )
+        return self.concentration
 
     def log_prob(self, policy, world: World):
         """ln of the density of a policy `[S, A]`, in nats (see `RowDirichlet`); -inf outside its support."""
@@ -76,14 +97,16 @@ class Dirichlet(eqx.Module):
 
     def distribution(self, world: World) -> RowDirichlet:
         """The prior as a NumPyro distribution over `[S, A]`, with a density that NUTS can use."""
-        return RowDirichlet(self.concentration, world.available)
+        return RowDirichlet(self.rows(world), world.available)
 
-    def perturb_row(self, key, row, available):
+    def perturb_row(self, key, row, available, state=None):
         """Move probability between two actions by a random walk on their log odds.
 
-        The split of a Dirichlet row between two actions is Beta(c, c). The walk's scale is drawn anew each time
-        (log-uniform from 0.25 to 8), so that near-deterministic rows move as freely as even ones. Returns the new
-        row and the log ratio of densities, in log odds, for the Metropolis-Hastings test.
+        The split of a Dirichlet row between two actions is a Beta of their concentrations. The walk's scale is drawn
+        anew each time (log-uniform from 0.25 to 8), so that near-deterministic rows move as freely as even ones.
+        Returns the new row and the log ratio of densities, in log odds, for the Metropolis-Hastings test.
+
+        state: whose row it is; only concentrations of states and actions ask for it.
         """
         # One draw of numbers for everything: this is the inner loop of splitting.
         draws = jax.random.uniform(key, (row.shape[0] + 2,), row.dtype, minval=jnp.finfo(row.dtype).tiny)
@@ -96,7 +119,12 @@ class Dirichlet(eqx.Module):
         moved = odds + 0.25 * 2.0 ** (5.0 * draws[0]) * ndtri(draws[1])
         share = jax.nn.sigmoid(moved)
         new = row.at[first].set(total * share).at[second].set(total * jax.nn.sigmoid(-moved))
-        log_ratio = self.concentration * (_log_spread(moved) - _log_spread(odds))
+        if np.ndim(self.concentration) == 0:
+            log_ratio = self.concentration * (_log_spread(moved) - _log_spread(odds))
+        else:
+            one, other = jnp.asarray(self.concentration)[state][jnp.array([first, second])]
+            log_ratio = one * (jax.nn.log_sigmoid(moved) - jax.nn.log_sigmoid(odds))
+            log_ratio = log_ratio + other * (jax.nn.log_sigmoid(-moved) - jax.nn.log_sigmoid(-odds))
         movable = available.sum() > 1
         return jnp.where(movable, new, row), jnp.where(movable, log_ratio, 0.0)
 

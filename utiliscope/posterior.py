@@ -11,6 +11,7 @@ from numpyro import handlers
 
 from .diagnostics import diagnose, warn_of
 from .errors import InputError
+from .estimate import share_error
 from .evidence import behaviour_bits
 from .laws import sampled_law
 from .separation import start_separation
@@ -193,9 +194,8 @@ def _weight_error(tails, samples, law):
     """
     bits, step = samples["intelligence"].mean((0, 1)), 0.01
     slope = (np.asarray(law.log_weight(bits + step)) - np.asarray(law.log_weight(bits))) / step
-    variance = (np.nan_to_num(slope) * _tail_error(tails, samples["intelligence"])) ** 2
     share = np.exp(samples["utility_log_prob"]).mean((0, 1))
-    return share * np.sqrt(np.maximum((1 - 2 * share) * variance + share**2 @ variance, 0.0))
+    return share_error(share, np.nan_to_num(slope) * _tail_error(tails, samples["intelligence"]))
 
 
 def _share_beyond(tails, bits):
@@ -232,16 +232,16 @@ def utility_table(posterior: xr.DataTree) -> pd.DataFrame:
             "probability": probability.mean((0, 1)),
             "code_length": constant["code_length"].values,
             "intelligence": bits.mean((0, 1)),
-            "std_error": np.hypot(of["intelligence_std_error"], _mean_error(bits)) if told else np.nan,
+            "std_error": np.hypot(of["intelligence_std_error"], mean_error(bits)) if told else np.nan,
             "intelligence_sd": bits.std((0, 1)),
-            "probability_error": np.hypot(_mean_error(probability), of["probability_tail_error"]),
+            "probability_error": np.hypot(mean_error(probability), of["probability_tail_error"]),
             "is_lower_bound": of["beyond_tail"] > 0,
         }
     )
     return table.sort_values(["probability", "code_length"], ascending=[False, True], ignore_index=True)
 
 
-def _mean_error(draws):
+def mean_error(draws):
     """`[U]` Monte Carlo error of the mean over chains and draws; 0 where nothing varies."""
     spread = draws.std((0, 1))
     varies = spread > 1e-12

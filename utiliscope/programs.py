@@ -49,14 +49,7 @@ def load_program(program: str | Callable, reading: str = "policy") -> Callable:
 
 
 def _from_file(path: Path, function: str) -> Callable:
-    if not path.is_file():
-        raise InputError(f"the program file {path} does not exist")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(f"the program file {path} cannot be run: {type(error).__name__}: {error}") from error
+    module = run_file(path, "program")
     own = {
         name: value
         for name, value in vars(module).items()
@@ -67,3 +60,16 @@ def _from_file(path: Path, function: str) -> Callable:
         there = f"it defines {', '.join(own)}" if own else "it defines no function"
         raise InputError(f"the program file {path} has no function {wanted!r}; {there}. Name one: {path.name}:FUNCTION")
     return own[wanted]
+
+
+def run_file(path: Path, what: str):
+    """The module of a Python file that the user named; raises InputError if there is none, or if it cannot be run."""
+    if not path.is_file():
+        raise InputError(f"the {what} file {path} does not exist")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"the {what} file {path} cannot be run: {type(error).__name__}: {error}") from error
+    return module

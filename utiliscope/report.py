@@ -1,7 +1,5 @@
 """The report: one HTML file that says what was found, how sure it is, and how it came about."""
 
-import base64
-import io
 import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,9 +8,9 @@ import numpy as np
 import xarray as xr
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
-from PIL import Image
 
 from .answers import answer, diagnosis, probability_text, weight_answer, with_error
+from .inlined import inlined
 from .outputs import written_whole
 from .plots import plot_diagnostics, plot_recording, plot_tradeoff, plot_utilities
 from .posterior import utility_table
@@ -20,7 +18,6 @@ from .summaries import subject_table, weight_table
 from .weight_plot import plot_weights
 
 _MOST_ROWS = 20
-_DPI = 150
 _PACKAGES = ("utiliscope", "jax", "numpyro", "arviz")
 
 
@@ -205,10 +202,5 @@ def _version(name) -> str:
 
 
 def _figure(figure, caption, heading="") -> dict:
-    drawn, buffer = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=_DPI)
-    # 256 colours are plenty for lines and bars, and take a third of the room.
-    Image.open(drawn).convert("RGB").quantize(256).save(buffer, format="png", optimize=True)
-    image = base64.b64encode(buffer.getvalue()).decode("ascii")
-    width = round(figure.get_size_inches()[0] * 96)
+    image, width = inlined(figure)
     return dict(heading=heading, image=image, width=width, caption=caption, verdict="", tone="")

@@ -23,6 +23,8 @@ def dirichlet_rows(key, concentration, available, sample_shape=()):
 class RowDirichlet(dist.Distribution):
     """Policies `[S, A]` with independent Dirichlet(concentration) rows over each state's available actions.
 
+    concentration: a number, or `[S, A]`.
+
     The density is with respect to all but the last available action of each row; unavailable actions are 0.
     """
 
@@ -45,8 +47,10 @@ class RowDirichlet(dist.Distribution):
 
     def log_prob(self, value):
         available = np.array(self.available)
-        number = available.sum(-1)
-        constant = jnp.sum(gammaln(number * self.concentration) - number * gammaln(self.concentration))
+        shape = jnp.broadcast_to(self.concentration, available.shape)
+        constant = (
+            gammaln(jnp.where(available, shape, 0.0).sum(-1)).sum() - jnp.where(available, gammaln(shape), 0.0).sum()
+        )
         # xlogy(0, .) = 0: at concentration 1 the density is flat, up to and with the faces of the simplex.
         kernel = jax.scipy.special.xlogy(self.concentration - 1, jnp.where(available, value, 1.0))
         return constant + kernel.sum((-2, -1))

@@ -17,7 +17,7 @@ from .tables import table_width
 DETERMINISTIC, DIRICHLET = 0, 1
 
 TINY = 1e-300
-_MOST_SHRINKS = 60
+MOST_SHRINKS = 60
 
 
 def moves(problem, rows, row_place, column_place) -> Moves:
@@ -146,8 +146,9 @@ def _another_share(
     """Split the chances of pairs of actions anew, one pair less than actions, by slice sampling of their log odds; nan
     where nothing moved.
 
-    Given its total, the split of a Dirichlet row between two actions is Beta(c, c), in log odds a density
-    (x (1 - x))^c: its slices are symmetric intervals, which shrink towards the present point until above the level.
+    Given its total, the split of a Dirichlet row between two actions is Beta(b, c) of their concentrations, in log odds
+    a density x^b (1 - x)^c. Its slices are intervals, symmetric where b = c, else within a bracket; they shrink towards
+    the present point until above the level.
     """
     for a in range(len(old)):
         new[a] = old[a]
@@ -159,13 +160,19 @@ def _another_share(
         first, second = actions[s, first], actions[s, second]
         before, after = new[first], new[second]
         total = before + after
-        now, high = odds_slice(random, before, after, concentration)
-        low = -high
+        one, other = concentration[s, first], concentration[s, second]
+        cut = 0.0
+        if one == other:
+            now, high = odds_slice(random, before, after, one)
+            low = -high
+        else:
+            now, cut, low, high = odds_bracket(random, before, after, one, other)
         moved = False
-        for _ in range(_MOST_SHRINKS):
+        for _ in range(MOST_SHRINKS):
             odds = low + (high - low) * random.random()
             new[first], new[second] = total / (1 + math.exp(-odds)), total / (1 + math.exp(odds))
-            found = value + gained(s, old, new, count, gains, loops, here, system, answer)
+            within = one == other or log_share(odds, one, other) >= cut
+            found = value + gained(s, old, new, count, gains, loops, here, system, answer) if within else level
             if found > level:
                 worth, moved = found, True
                 break
@@ -188,3 +195,19 @@ def odds_slice(random, one, other, concentration):
     top = math.exp(spread)
     small = 2 * top / (1 + math.sqrt(max(1 - 4 * top, 0.0)))
     return odds, 2 * math.log1p(-small) - spread
+
+
+@njit(nogil=True, cache=True, inline="always")
+def log_share(odds, one, other):
+    """ln x^one (1 - x)^other of the share x with these log odds."""
+    return min(odds, 0.0) * one - max(odds, 0.0) * other - (one + other) * math.log1p(math.exp(-abs(odds)))
+
+
+@njit(nogil=True, cache=True, inline="always")
+def odds_bracket(random, before, after, one, other):
+    """The log odds of two shares, the height of a slice of their density x^one (1 - x)^other, and an interval around
+    it: the density lies below x^one as well as below (1 - x)^other, and these below exponentials of the odds.
+    """
+    odds = math.log(max(before, TINY)) - math.log(max(after, TINY))
+    height = log_share(odds, one, other) + math.log(1 - random.random())
+    return odds, height, height / one, -height / other

@@ -12,6 +12,8 @@ from .world.model import reachable_states
 from .world.possible import weighted_worlds
 from .world.transition import links
 
+# Numbers in the inverses that are kept for every particle.
+MOST_INVERTED = 256**2
 _PATCH = 128
 _FEWEST_MOVES = 24
 _MOST_AGED = 64  # rounds of moves of an inverse; looked at before each climb, which may add as many
@@ -21,8 +23,8 @@ _PASSES = 5
 class RowProblem(NamedTuple):
     """A utility in a world, as arrays: a sum over `C` chains, whose nodes are pairs of a memory, of J, and a state.
 
-    kind, concentration: of the prior. rows: states with a choice. rules: actions `[S, A]` (available ones first) and
-    number `[S]` of them.
+    kind: of the prior. concentration: `[S, A]` of it. rows: states with a choice. rules: actions `[S, A]` (available
+    ones first) and number `[S]` of them.
     chains: nodes `[C, S, J]` of each state and count `[C, S]` of them, onward `[C, S, J, K]` the node at each successor
         (-1: the chain ends), chance `[C, S, A, K]` times the discount, paid `[C, S, J, A]`.
     successors: `[S, K]` of each state.
@@ -31,7 +33,7 @@ class RowProblem(NamedTuple):
     """
 
     kind: int
-    concentration: float
+    concentration: np.ndarray
     rows: np.ndarray
     rules: tuple
     chains: tuple
@@ -56,7 +58,7 @@ def draw_rows(random, policy_prior, available, number):
         return np.eye(available.shape[1])[scores.argmax(-1)]
     # A gamma variate of small shape may be too small to write down; its logarithm is not.
     shape = (number, *available.shape)
-    c = policy_prior.concentration
+    c = np.broadcast_to(policy_prior.concentration, available.shape)
     log_gamma = np.log(random.standard_gamma(c + 1, shape)) + np.log1p(-random.random(shape)) / c
     log_gamma = np.where(available, log_gamma, -np.inf)
     weights = np.exp(log_gamma - log_gamma.max(-1, keepdims=True))
@@ -87,7 +89,8 @@ def row_problem(world, payoffs, policy_prior=None) -> RowProblem:
     available = np.asarray(world.available)
     rules = (np.argsort(~available, axis=-1, kind="stable"), available.sum(-1))
     kind = row_kernels.DETERMINISTIC if policy_prior is None or policy_prior.atomic else row_kernels.DIRICHLET
-    concentration = float(getattr(policy_prior, "concentration", 1.0))
+    concentration = policy_prior.rows(world) if kind == row_kernels.DIRICHLET else 1.0
+    concentration = np.array(np.broadcast_to(concentration, available.shape), np.float64)
     rows = choice_states(world, reachable_states(world))
     table = (nodes, count, onward, np.ascontiguousarray(chance, np.float64), paid)
     return RowProblem(kind, concentration, rows, rules, table, np.asarray(successors, np.int64), weight, home)

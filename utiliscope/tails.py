@@ -224,7 +224,7 @@ def load_value_tail(path) -> ValueTail:
 
 
 def _each(stack):
-    return (_by_itself(stack[index]) for index in range(stack.num_utilities))
+    return (by_itself(stack[index]) for index in range(stack.num_utilities))
 
 
 def _what_matters(world, policy_prior):
@@ -237,7 +237,7 @@ def _what_matters(world, policy_prior):
             yield values
 
 
-def _by_itself(payoffs):
+def by_itself(payoffs):
     """One utility without what it was stacked with: its tail, and its file, are the same in every stack."""
     used = np.asarray(payoffs.reach) != 0
     action = None if payoffs.action is None or not np.any(payoffs.action) else np.asarray(payoffs.action, np.float64)

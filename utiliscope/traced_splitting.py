@@ -145,12 +145,12 @@ def plain_mover(world, payoffs, policy_prior, *, num_particles, num_sweeps) -> P
             _proposals(num_sweeps, _length(policy_prior, world)),
         )
     states = jnp.asarray(choice_states(world, reachable_states(world)))
-    available = jnp.asarray(world.available)
+    available, perturb_row = jnp.asarray(world.available), _row_move(policy_prior)
 
     def perturb(key, policy):
         state_key, row_key = jax.random.split(key)
         state = jax.random.choice(state_key, states)
-        row, log_ratio = policy_prior.perturb_row(row_key, policy[state], available[state])
+        row, log_ratio = perturb_row(row_key, policy[state], available[state], state)
         return policy.at[state].set(row), log_ratio
 
     return PlainMover(
@@ -239,8 +239,8 @@ class RowMover(NamedTuple):
             state, key = arguments
             propose_key, accept_key = jax.random.split(key)
             row = policy[:, state]
-            propose = jax.vmap(self.perturb_row, (0, 0, None))
-            new, log_ratio = propose(jax.random.split(propose_key, self.block), row, self.available[state])
+            propose = jax.vmap(self.perturb_row, (0, 0, None, None))
+            new, log_ratio = propose(jax.random.split(propose_key, self.block), row, self.available[state], state)
             change = (new - row) @ self.onward[state] * self.discount  # [N, K]
             following = self.successors[state]  # [K]
             goes_on = self.goes_on[:, state]
@@ -273,7 +273,7 @@ def row_mover(world, links, chains, policy_prior, *, num_particles, num_sweeps) 
     # Blocks of particles whose inverses fit a processor's cache.
     block = math.gcd(num_particles, max(1, 2 ** round(math.log2(2**17 / paid[..., 0].size / paid.shape[1]))))
     return RowMover(
-        policy_prior.perturb_row,
+        _row_move(policy_prior),
         lambda key: policy_prior.sample(key, world),
         jnp.asarray(world.available),
         jnp.asarray(world.initial),
@@ -287,6 +287,13 @@ def row_mover(world, links, chains, policy_prior, *, num_particles, num_sweeps) 
         math.ceil(_proposals(num_sweeps, states.shape[0]) / states.shape[0]),
         block,
     )
+
+
+def _row_move(policy_prior):
+    """Moves one row, given its state: only rows of concentrations of their own need to know it."""
+    if np.ndim(getattr(policy_prior, "concentration", 0.0)):
+        return policy_prior.perturb_row
+    return lambda key, row, available, _: policy_prior.perturb_row(key, row, available)
 
 
 def world_links(world):

@@ -1,0 +1,190 @@
+"""Methods of the suite: against the programs that they stand for, plain sums, and value iteration."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import numpyro.distributions as dist
+import pandas as pd
+import pytest
+from scipy.special import log_softmax, logsumexp
+from utiliscope.models.maxent import plain_payoffs
+
+import utiliscope as us
+from utiliscope.action_values import decision_values, log_boltzmann, soft_action_values
+from utiliscope.chains import joint_chain
+from utiliscope.laws import LN2
+from utiliscope.suite import planners
+from utiliscope.suite.intelligence import Intelligence, evidence_grid
+from utiliscope.suite.methods import METHODS, why_skipped
+from utiliscope.suite.planners import Planner, planned_likelihoods
+from utiliscope.world.transition import links
+
+KEY = jax.random.key(0)
+
+
+class Place(NamedTuple):
+    world: us.WorldModel
+
+
+PLACE = Place(us.gridworld(["a.", "..", ".G"], slip=0.2, discount=0.8))
+NAMES = ("0", "time(G)", "-time(a)", "reach(G)", "sequence(a, G)", "time(a) + 2*reach(G)")
+CANDIDATES = us.candidate_set(PLACE.world, {name: name for name in NAMES}, [1.0, 3.0, 3.5, 4.0, 5.0, 6.0])
+PLAIN = CANDIDATES[[i for i, name in enumerate(CANDIDATES.names) if name in ("0", "time(G)", "-time(a)")]]
+
+
+def recorded(seed, episodes=3, steps=6, label=0):
+    """A random walk in the world, with the best action for `time(G)` in half of all decisions."""
+    world, rng = PLACE.world, np.random.default_rng(seed)
+    policy = 0.5 * us.optimal_policy(world, us.Grammar(world).parse("time(G)")) + 0.125
+    rows = []
+    for episode in range(episodes):
+        state = rng.choice(world.num_states, p=world.initial)
+        for t in range(steps):
+            action = rng.choice(4, p=policy[state])
+            following = rng.choice(world.num_states, p=world.transition[state, action])
+            rows.append((episode + label, t, state, action, following))
+            state = following
+    return us.read_behaviour(pd.DataFrame(rows, columns=["episode", "t", "state", "action", "next_state"]), world)
+
+
+BEHAVIOURS = [recorded(1), recorded(2, episodes=1), recorded(3, label=7)]
+FAST = {
+    name: Intelligence(method.law, num_particles=32, tail_particles=32) if isinstance(method, Intelligence) else method
+    for name, method in METHODS.items()
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_claims_are_posteriors_of_each_recording_by_itself(name):
+    if why_skipped(name):
+        with pytest.raises(us.InputError, match="not installed"):
+            METHODS[name](KEY, PLACE, CANDIDATES, BEHAVIOURS)
+        pytest.skip(why_skipped(name))
+    claims = FAST[name](KEY, PLACE, CANDIDATES, BEHAVIOURS)
+    assert claims.log_prob.shape == (3, len(CANDIDATES))
+    np.testing.assert_allclose(logsumexp(claims.log_prob, axis=1), 0.0, atol=1e-12)
+    for extra in claims.extra.values():
+        assert extra.shape == (3,) and np.isfinite(extra).all()
+    if isinstance(METHODS[name], Intelligence):
+        assert claims.bits.shape == claims.log_prob.shape and (claims.bits >= 0).all()
+        assert (claims.bits[:, CANDIDATES.index("0")] == 0).all()
+    else:
+        assert claims.bits is None
+    alone = FAST[name](KEY, PLACE, CANDIDATES, BEHAVIOURS[2:])
+    np.testing.assert_allclose(alone.log_prob[0], claims.log_prob[2], rtol=1e-10, atol=1e-10)
+
+
+def test_the_prior_alone():
+    claims = METHODS["prior"](KEY, PLACE, CANDIDATES, BEHAVIOURS)
+    expected = log_softmax(-LN2 * CANDIDATES.code_length)
+    np.testing.assert_allclose(claims.log_prob, np.broadcast_to(expected, (3, len(expected))))
+
+
+def test_boltzmann_likelihoods_are_sums_over_decisions():
+    found = planned_likelihoods(PLACE.world, CANDIDATES.payoffs, BEHAVIOURS, soft=False)
+    for j, behaviour in enumerate(BEHAVIOURS):
+        q = decision_values(behaviour, PLACE.world, CANDIDATES.payoffs)
+        actions = behaviour.table["action"].to_numpy()
+        for place in (0, 450, 600, 777, 1200):
+            log_policy = np.asarray(log_boltzmann(q, np.exp(planners._FINE[place])))
+            expected = np.take_along_axis(log_policy, actions[None, :, None], -1).sum((1, 2))
+            np.testing.assert_allclose(found[j, :, place], expected, rtol=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["boltzmann", "maxent"])
+def test_posteriors_by_nuts(name):
+    """The programs of `fit`, over the same prior of temperatures."""
+    candidates = CANDIDATES if name == "boltzmann" else PLAIN
+    claims = METHODS[name](KEY, PLACE, candidates, BEHAVIOURS[:1])
+    settings = dict(program=name, candidates=candidates, num_chains=4, num_samples=3000, prior_predictive=False)
+    posterior = us.fit(BEHAVIOURS[0], PLACE.world, temperature=dist.LogNormal(0.0, 3.0), **settings)["posterior"]
+    by_nuts = np.exp(np.asarray(posterior["utility_log_prob"]))
+    # Four chains of ten batches: four means alone tell their own error badly.
+    batches = by_nuts.reshape(40, 300, -1).mean(1)
+    error = batches.std(0, ddof=1) / np.sqrt(40)
+    assert (np.abs(by_nuts.mean((0, 1)) - np.exp(claims.log_prob[0])) <= 5 * error + 1e-3).all()
+
+
+def test_soft_plans_without_memory_are_those_of_the_world():
+    payoff, terminal = plain_payoffs(PLACE.world, PLAIN)
+    found = planned_likelihoods(PLACE.world, PLAIN.payoffs, BEHAVIOURS, soft=True)
+    for place in (300, 611, 800):
+        temperature = np.exp(planners._FINE[place])
+        for u in range(len(PLAIN)):
+            q = soft_action_values(PLACE.world, payoff[u], temperature, terminal=terminal[u])
+            log_policy = np.asarray(log_boltzmann(q, temperature))
+            for j, behaviour in enumerate(BEHAVIOURS):
+                # Between two temperatures of the plans log policies are splines.
+                expected = (behaviour.counts() * log_policy).sum()
+                assert found[j, u, place] == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["reach(G)", "sequence(a, G)", "time(a) + 2*reach(G)"])
+def test_soft_plans_with_memory_by_value_iteration(name):
+    """V(node) by repeated backups, 0 where the episode is over; then read along the recording, step by step."""
+    world, payoffs = PLACE.world, CANDIDATES.payoffs[CANDIDATES.index(name)]
+    nodes = joint_chain(world, payoffs)
+    successors, chance = links(world.transition)
+    place = 600 - 25  # T = exp(-0.5), one of those of the plans
+    temperature, value = np.exp(planners._FINE[place]), np.zeros(len(nodes.state))
+    onward = np.where(nodes.onward >= 0, nodes.onward, 0)
+    finished = ~np.any(payoffs.state) & (nodes.over | (nodes.over[onward] | (nodes.onward < 0)).all(1))
+    for _ in range(400):
+        ahead = (chance[nodes.state] * value[onward][:, None]).sum(-1)
+        q = nodes.paid + np.where(finished[:, None], 0.0, 0.8 * ahead)
+        value = np.where(finished, q.max(-1), temperature * logsumexp(q / temperature, axis=-1))
+    log_policy, expected = log_softmax(q / temperature, axis=-1), 0.0
+    behaviour = BEHAVIOURS[0]
+    for _, states, actions in behaviour.episodes():
+        node = states[0]
+        for t, action in enumerate(actions):
+            expected += log_policy[node, action]
+            node = nodes.onward[node, np.argmax(successors[states[t]] == states[t + 1])]
+    stack = CANDIDATES[[CANDIDATES.index(name)]].payoffs
+    found = planned_likelihoods(world, stack, [behaviour], soft=True)[0, 0, place]
+    assert found == pytest.approx(expected, rel=1e-8)
+
+
+def test_evidence_grids_hold_what_methods_say():
+    grid = evidence_grid(
+        KEY, PLACE.world, CANDIDATES, BEHAVIOURS[0], concentrations=(1.0, 0.5), betas=(0.0, 0.8), means=(20.0,),
+        shapes=(2.0, 4.0), num_particles=32, tail_particles=32,
+    )  # fmt: skip
+    number = len(CANDIDATES)
+    assert grid.exponential.shape == grid.exponential_error.shape == (2, 2, number)
+    assert grid.bump.shape == grid.bump_error.shape == (2, 1, 2, number) and grid.log_counts.shape == (2,)
+    np.testing.assert_allclose(grid.exponential[:, 0], 0.0, atol=1e-9)  # beta = 0
+    for name, log_evidence, error in (
+        ("intelligence", grid.exponential[0, 1], grid.exponential_error[0, 1]),
+        ("bump", grid.bump[0, 0, 0], grid.bump_error[0, 0, 0]),
+        ("mixture", np.logaddexp(np.log(0.1), np.log(0.9) + grid.exponential[0, 1]), grid.exponential_error[0, 1]),
+    ):
+        claims = FAST[name](KEY, PLACE, CANDIDATES, BEHAVIOURS[:1])
+        expected = log_evidence - LN2 * CANDIDATES.code_length
+        # Splitting goes further for the grid: the same numbers up to there, and less is left.
+        difference = claims.log_prob[0] - claims.log_prob[0, 0] - (expected - expected[0])
+        assert (np.abs(difference) <= error + 1e-9).all()
+
+
+def test_memo_plans_as_boltzmann():
+    pytest.importorskip("memo", reason=why_skipped("memo"))
+    claims = METHODS["memo"](KEY, PLACE, CANDIDATES, BEHAVIOURS)
+    assert (claims.extra["left_out"] == 2).all()
+    plain = [name not in ("sequence(a, G)", "time(a) + 2*reach(G)") for name in CANDIDATES.names]
+    assert (claims.log_prob[:, ~np.array(plain)] == -np.inf).all()
+    # One that is after a set of states is read alike only up to its arrival.
+    steps = [CANDIDATES.index(name) for name in PLAIN.names]
+    found = log_softmax(claims.log_prob[:, steps], axis=1)
+    expected = METHODS["boltzmann"](KEY, PLACE, PLAIN, BEHAVIOURS)
+    # Coarser temperatures, and values of so many steps.
+    np.testing.assert_allclose(found, expected.log_prob, atol=1e-4)
+
+
+def test_worlds_with_a_horizon_are_refused():
+    world = us.world_model(PLACE.world.transition, PLACE.world.initial, 0.8, horizon=5)
+    for name in ("boltzmann", "intelligence"):
+        with pytest.raises(us.InputError, match="horizon"):
+            METHODS[name](KEY, Place(world), CANDIDATES, BEHAVIOURS)
+    assert Planner(soft=True) == METHODS["maxent"]

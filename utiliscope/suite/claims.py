@@ -1,0 +1,38 @@
+"""`Claims`: what a method says about the utilities behind recordings of one world."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import logsumexp
+
+from utiliscope.laws import LN2
+
+
+class Claims(NamedTuple):
+    """Of `J` recordings, over `U` candidates.
+
+    log_prob: `[J, U]` nats, normalised over candidates. bits: `[J, U]` intelligence of the policies that the recording
+    allows, on average and before any law, or None. extra: name to `[J]`, whatever else a method found.
+    """
+
+    log_prob: np.ndarray
+    bits: np.ndarray | None
+    extra: dict[str, np.ndarray]
+
+
+class Reading(NamedTuple):
+    """All that a method says of `J` recordings.
+
+    claims: by name; a method may make several from the same work, such as one for each law. kept: name to `J` arrays
+    that are written down with the results, for whoever reads them again (see `tuning`).
+    """
+
+    claims: dict[str, Claims]
+    kept: dict[str, list]
+
+
+def claimed(log_likelihood, candidates, simplicity, bits=None, extra=None) -> Claims:
+    """Claims from `[J, U]` ln likelihoods, nats, and 2^-(simplicity K)."""
+    log_joint = log_likelihood - simplicity * LN2 * np.asarray(candidates.code_length)
+    log_prob = log_joint - logsumexp(log_joint, axis=1, keepdims=True)
+    return Claims(log_prob, bits, {} if extra is None else extra)

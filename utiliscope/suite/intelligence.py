@@ -1,0 +1,124 @@
+"""Intelligence weighting as a method of the suite: policies summed out, for several laws and for a grid of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from utiliscope.behaviour import Behaviour, check_fits
+from utiliscope.cache import fingerprint
+from utiliscope.laws import BumpLaw, ExponentialLaw, IntelligenceLaw, RandomMixture
+from utiliscope.marginal import Evidence, LawTables, evidence
+from utiliscope.policies import Dirichlet
+from utiliscope.posterior_bits import Gauge, gauge, posterior_bits
+
+from .claims import Claims, Reading, claimed
+
+# Value tails are those of a world, whatever is recorded in it: all jobs share them, on disk.
+_TAIL_KEY = 0
+_DIGITS = 4  # of evidence that is kept, in nats: its errors are larger
+
+
+class LawGrid(NamedTuple):
+    """Laws whose evidence is kept, for tuning: exponential, and bumps at all pairs of mean (bits) and shape."""
+
+    betas: tuple[float, ...] = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    means: tuple[float, ...] = (2.5, 5.0, 10.0, 20.0)
+    shapes: tuple[float, ...] = (2.0, 4.0)
+
+    def laws(self) -> dict[str, IntelligenceLaw]:
+        """The laws, called as on the command line."""
+        bumps = [(mean, shape) for mean in self.means for shape in self.shapes]
+        return {f"exponential:{beta:g}": ExponentialLaw(beta) for beta in self.betas} | {
+            f"bump:{mean:g}:{shape:g}": BumpLaw(mean, shape) for mean, shape in bumps
+        }
+
+
+LAWS: Mapping[str, IntelligenceLaw] = {
+    "intelligence": ExponentialLaw(0.8),
+    "intelligence-0.5": ExponentialLaw(0.5),
+    "bump": BumpLaw(20.0, 2.0),
+    "mixture": RandomMixture(ExponentialLaw(0.8), 0.1),
+}
+
+
+@dataclass(frozen=True)
+class Intelligence:
+    """The policy reading with Dirichlet rows, a claim for each of `laws`, whose parameters are numbers.
+
+    simplicity: weight on code length. concentrations: of the Dirichlet rows; claims are made with the first one, the
+    evidence of `grid` is kept for all. num_particles: of splitting from each posterior; tail_particles: of the value
+    tails, once for each world, concentration and candidate.
+    """
+
+    laws: Mapping[str, IntelligenceLaw] = field(default_factory=lambda: LAWS)
+    grid: LawGrid = field(default_factory=LawGrid)
+    concentrations: tuple[float, ...] = (1.0,)
+    simplicity: float = 1.0
+    num_particles: int = 128
+    tail_particles: int = 512
+
+    def __call__(self, key, suite_world, candidates, behaviours: list[Behaviour]) -> Reading:
+        """Claims with `bits`; extra: the Monte Carlo error of the evidence in nats, and the share of evidence from
+        beyond the value tails, both averaged over candidates by their probability.
+
+        Kept: `grid_evidence` `[C, L, U]` ln evidence in nats for all concentrations and laws of the grid, to four
+        digits, its standard error `grid_error` `[C, L]`, the mean over candidates, `grid_concentrations` and
+        `grid_laws`. With simplicity alpha the posterior is softmax(evidence - alpha ln 2 K); that of a mixture with a
+        share e of random operators is had from ln(e + (1 - e) exp(evidence)): no other run is needed.
+
+        A recording's numbers do not depend on those that it comes with. One run of splitting for each candidate and
+        concentration serves all laws, and goes as far as the most demanding one asks: seconds for each recording.
+        """
+        world, of_grid = suite_world.world, self.grid.laws()
+        tables, number = LawTables([*self.laws.values(), *of_grid.values()]), len(self.laws)
+        measures = self.gauges(world, candidates)
+        for behaviour in behaviours:
+            check_fits(behaviour, world)
+        found = [[self._evidence(key, one, measure, tables) for measure in measures] for one in behaviours]
+        first, bits = [one[0][0] for one in found], np.array([one[0][1] for one in found])
+        claims = {
+            name: _claims([_of_law(one, place) for one in first], candidates, self.simplicity, bits)
+            for place, name in enumerate(self.laws)
+        }
+        kept = {
+            "grid_evidence": [
+                np.round([one.log_evidence[number:] for one, _ in each], _DIGITS).tolist() for each in found
+            ],
+            "grid_error": [
+                np.round([one.std_error[number:].mean(-1) for one, _ in each], _DIGITS).tolist() for each in found
+            ],
+            "grid_concentrations": [list(self.concentrations)] * len(behaviours),
+            "grid_laws": [list(of_grid)] * len(behaviours),
+        }
+        return Reading(claims, kept)
+
+    def gauges(self, world, candidates) -> list[Gauge]:
+        """What evidence is measured by, one for each concentration: value tails, kept on disk."""
+        settings = dict(num_particles=self.tail_particles)
+        return [
+            gauge(jax.random.key(_TAIL_KEY), world, candidates.payoffs, policy_prior=Dirichlet(one), **settings)
+            for one in self.concentrations
+        ]
+
+    def _evidence(self, key, behaviour, measure, tables) -> tuple[Evidence, list[float]]:
+        """Evidence, and `[U]` mean bits of the policies that the recording allows."""
+        counts = behaviour.counts()
+        own_key = jax.random.fold_in(key, int(fingerprint(counts)[:8], 16) % 2**31)
+        found = posterior_bits(own_key, counts, measure, tables=tables, num_particles=self.num_particles)
+        bits = [0.0 if one is None else float(np.exp(one.log_mass) @ one.bits) for one in found]
+        return evidence(found, tables), bits
+
+
+def _of_law(found: Evidence, place):
+    return found.log_evidence[place], found.std_error[place], found.beyond[place]
+
+
+def _claims(found, candidates, simplicity, bits) -> Claims:
+    log_evidence, errors, beyond = map(np.array, zip(*found, strict=True))
+    claims = claimed(log_evidence, candidates, simplicity, bits)
+    share = np.exp(claims.log_prob)
+    extra = dict(evidence_error=np.sqrt((share * errors**2).sum(1)), beyond=(share * beyond).sum(1))
+    return claims._replace(extra=extra)

@@ -1,0 +1,43 @@
+"""Methods side by side: each reads recordings of one world and says how probable it holds each candidate."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from utiliscope.behaviour import Behaviour
+from utiliscope.utilities import Candidates
+
+from . import memo_peer
+from .claims import Claims, Reading, claimed
+from .intelligence import Intelligence
+from .planners import Planner
+
+
+class Method(Protocol):
+    def __call__(self, key, suite_world, candidates: Candidates, behaviours: list[Behaviour]) -> Claims | Reading:
+        """What the method says of each of `J` recordings; `suite_world` has the `world` that they are of."""
+
+
+def prior_alone(key, suite_world, candidates: Candidates, behaviours: list[Behaviour]) -> Claims:
+    """2^-K, whatever was recorded: what every other method has to improve on."""
+    return claimed(np.zeros((len(behaviours), len(candidates))), candidates, 1.0)
+
+
+METHODS: Mapping[str, Method] = {
+    "intelligence": Intelligence(),
+    "boltzmann": Planner(soft=False),
+    "maxent": Planner(soft=True),
+    "prior": prior_alone,
+    "memo": memo_peer.Memo(),
+}
+
+
+def why_skipped(name: str) -> str | None:
+    """Why a method cannot run here, such as an optional package that is missing; None if it can."""
+    return memo_peer.why_not() if name == "memo" else None
+
+
+def reading(name: str, found: Claims | Reading) -> Reading:
+    """What the method called `name` said, whichever of the two it gave."""
+    return Reading({name: found}, {}) if isinstance(found, Claims) else found

@@ -1,0 +1,101 @@
+"""Pictures of a suite: agents by methods, claims about nulls, and stated probabilities against the truth."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from utiliscope.plots import CHAINS, FAINT, INK, MUTED
+
+from .summaries import calibration_table, summary
+
+
+def plot_agents_by_methods(frame: pd.DataFrame, score: str = "log_score") -> Figure:
+    """Mean `score` of every agent, in rows by family, under every method, with its standard error over seeds.
+
+    frame: of `results_frame`; agents without a truth are left out. Darker is better: of log scores the scale ends at
+    the tenth part that is worst. Where an error cannot be had, from one seed alone, there is none.
+    """
+    known = frame[frame[score].notna()]
+    table = summary(known, ["family", "agent", "method"], scores=[score])
+    agents = list(dict.fromkeys(table.sort_values(["family", "agent"])["agent"]))
+    methods = _ordered(table, score)
+    mean = table.pivot(index="agent", columns="method", values=score).loc[agents, methods].to_numpy()
+    error = table.pivot(index="agent", columns="method", values=f"{score}_error").loc[agents, methods].to_numpy()
+    figure = Figure(figsize=(2.6 + 1.15 * len(methods), 1.4 + 0.25 * len(agents)), layout="constrained")
+    axes = figure.subplots()
+    low, high = np.nanquantile(mean, 0.1), np.nanmax(mean)
+    shown = axes.imshow(mean, aspect="auto", cmap="Blues", norm=Normalize(low, max(high, low + 1e-9)))
+    for (row, column), value in np.ndenumerate(mean):
+        if np.isnan(value):
+            continue
+        dark = (value - low) / max(high - low, 1e-9) > 0.6
+        spread = "" if np.isnan(error[row, column]) else f" ± {error[row, column]:.2f}"
+        best = value >= np.nanmax(mean[row]) - 1e-12
+        axes.text(
+            column, row, f"{value:.2f}{spread}", ha="center", va="center", fontsize=7.5,
+            color="white" if dark else INK, fontweight="bold" if best else "normal",
+        )  # fmt: skip
+    axes.set_xticks(range(len(methods)), methods, fontsize=8.5, rotation=20, ha="left")
+    axes.xaxis.tick_top()
+    axes.set_yticks(range(len(agents)), agents, fontsize=8.5)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    figure.colorbar(shown, ax=axes, shrink=0.5, label=_NAMES.get(score, score), extend="min")
+    return figure
+
+
+def plot_false_discoveries(frame: pd.DataFrame) -> Figure:
+    """How often each method claims a utility at 95 % for what is after nothing, with the 95 % interval."""
+    nulls = frame[frame.kind == "null"]
+    each = summary(nulls, ["agent", "method"], scores=["claimed_95"])
+    methods, agents = _ordered(frame[frame.log_score.notna()], "log_score"), sorted(set(each.agent))
+    figure = Figure(figsize=(8.4, 1.2 + 0.5 * len(agents)), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(methods)
+    for m, method in enumerate(methods):
+        some = each[each.method == method].set_index("agent").reindex(agents)
+        place = np.arange(len(agents)) + (m - (len(methods) - 1) / 2) * width
+        colour = CHAINS[m % len(CHAINS)]
+        axes.barh(place, some.claimed_95, height=0.85 * width, color=colour, label=method)
+        spread = np.stack([some.claimed_95 - some.claimed_95_low, some.claimed_95_high - some.claimed_95])
+        axes.errorbar(some.claimed_95, place, xerr=np.maximum(spread, 0), fmt="none", ecolor=MUTED, elinewidth=0.7)
+    axes.set_yticks(range(len(agents)), agents, fontsize=9)
+    axes.invert_yaxis()
+    axes.axvline(0.05, color=INK, linewidth=0.8, linestyle=":")
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_xlabel("recordings in which some goal is given 95 % or more (dotted: one in twenty)")
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def plot_stated_probabilities(frame: pd.DataFrame) -> Figure:
+    """How often the likeliest utility is the true one, against the probability that each method gives it."""
+    known = frame[frame.best_true.notna()]
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.2, zorder=1)
+    for m, method in enumerate(_ordered(known, "log_score")):
+        table = calibration_table(known[known.method == method])
+        colour = CHAINS[m % len(CHAINS)]
+        spread = np.stack([table.frequency - table.frequency_low, table.frequency_high - table.frequency])
+        axes.errorbar(
+            table.stated, table.frequency, yerr=np.maximum(spread, 0), color=colour, marker="o", markersize=3.5,
+            linewidth=1.1, elinewidth=0.7, label=method,
+        )  # fmt: skip
+    axes.set(xlabel="probability of the likeliest utility", ylabel="share of recordings where it is the true one")
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=INK, labelsize=8.5)
+    return figure
+
+
+_NAMES = {"log_score": "mean ln P(true), nats", "best_true": "share with the true goal first", "regret": "mean regret"}
+
+
+def _ordered(table, score) -> list[str]:
+    """Methods, the best first."""
+    return list(table.groupby("method")[score].mean().sort_values(ascending=False).index)

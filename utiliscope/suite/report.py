@@ -1,0 +1,123 @@
+"""The report of a suite: one HTML file with agents by methods, methods side by side, and false discoveries."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from utiliscope.inlined import inlined
+from utiliscope.outputs import written_whole
+
+from .frames import results_frame
+from .pictures import plot_agents_by_methods, plot_false_discoveries, plot_stated_probabilities
+from .results import failures
+from .resuming import read_settings
+from .summaries import summary
+
+REPORT = "report.html"
+_SCORES = {
+    "log_score": "ln P(true)", "best_true": "true goal first", "true_rank": "its rank", "regret": "regret",
+    "regret_changed": "regret, changed world", "epic_expected": "EPIC", "starc_expected": "STARC",
+    "claimed_true": "rightly claimed", "claimed_false": "wrongly claimed",
+}  # fmt: skip
+
+
+def write_suite_report(folder: Path) -> Path:
+    """Write `report.html` into a folder of results, whole or not at all; returns its path.
+
+    Raises InputError for a folder without results.
+    """
+    folder = Path(folder)
+    frame = results_frame(folder)
+    known = frame[(frame.kind == "agent") & frame.log_score.notna()]
+    parts = []
+    if len(known):
+        parts.append(
+            _picture(
+                "Agents by methods",
+                plot_agents_by_methods(known),
+                "Mean ln P(true) of each agent under each method, with its standard error over seeds where there are "
+                "several; the best of a row in bold. What is darker is better.",
+            )
+        )
+        parts.append(_table("Methods side by side", summary(known, "method", scores=list(_SCORES))))
+        parts.append(
+            _picture(
+                "Stated probabilities",
+                plot_stated_probabilities(known),
+                "How often the likeliest utility is the true one, against the probability that it was given, with 95 % "
+                "intervals. Below the diagonal a method is surer than it should be.",
+            )
+        )
+    if (frame.kind == "null").any() and len(known):
+        parts.append(
+            _picture(
+                "What is after nothing",
+                plot_false_discoveries(frame),
+                "How often each method claims a goal, at 95 %, of what is after nothing.",
+            )
+        )
+    failed = failures(folder)
+    counted = f"{frame.agent.nunique()} agents in {frame.world.nunique()} worlds, {len(frame)} claims"
+    under = counted + (f"; {len(failed)} jobs failed" if failed else "")
+    template = Environment(
+        loader=PackageLoader("utiliscope"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    ).get_template("suite.html")
+    text = template.render(
+        title="Agents whose utility is known",
+        under=under,
+        answer=_findings(frame, known),
+        parts=parts,
+        settings=[(name, str(value)) for name, value in read_settings(folder).items()],
+        version=version("utiliscope"),
+    )
+    with written_whole(folder / REPORT) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return folder / REPORT
+
+
+def _findings(frame, known) -> list[str]:
+    """What the suite says, in sentences."""
+    found = []
+    if len(known):
+        means = known.groupby("method").log_score.mean().sort_values(ascending=False)
+        agents = known.pivot_table(index="agent", columns="method", values="log_score")
+        won = agents.idxmax(axis=1).value_counts()
+        found.append(
+            f"The truth is likeliest under {means.index[0]}: mean ln P(true) {means.iloc[0]:.2f}"
+            + (f", before {means.index[1]} with {means.iloc[1]:.2f}." if len(means) > 1 else ".")
+        )
+        best = ", ".join(f"{name} {count}" for name, count in won.items())
+        found.append(f"Agents for which each is best: {best}.")
+    nulls = frame[frame.kind == "null"]
+    if len(nulls):
+        rates = nulls.groupby("method").claimed_95.mean().sort_values()
+        found.append(
+            "Of what is after nothing a goal is claimed in: "
+            + ", ".join(f"{name} {100 * rate:.0f} %" for name, rate in rates.items())
+            + " of its recordings."
+        )
+    return found
+
+
+def _picture(heading, figure, caption) -> dict:
+    image, width = inlined(figure)
+    return dict(heading=heading, image=image, width=width, caption=caption, rows=[], columns=[], note="")
+
+
+def _table(heading, table) -> dict:
+    table = table.sort_values("log_score", ascending=False)
+    rows = [
+        [row["method"], str(row["recordings"]), *(_number(row[name], row[f"{name}_error"]) for name in _SCORES)]
+        for _, row in table.iterrows()
+    ]
+    note = "± is one standard error over seeds, where there are several. Regret: 0 as good as can be, 1 as bad."
+    columns = ["method", "recordings", *_SCORES.values()]
+    return dict(heading=heading, image="", width=0, caption="", rows=rows, columns=columns, note=note)
+
+
+def _number(value, error) -> str:
+    if np.isnan(value):
+        return "–"
+    return f"{value:.3f}" + ("" if np.isnan(error) else f" ± {error:.3f}")

@@ -1,0 +1,228 @@
+"""The commands `suite` and `tune`: agents whose utility is known, recorded, read by every method, and tuned on."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import InputError, listed
+from .outputs import output_folder
+from .terminal import reporting
+
+_ALL = "all"
+_TUNED = ("weights.toml", "families.csv", "surface.png")
+
+Out = Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.", show_default=False)]
+Agents = Annotated[str, typer.Option(help="Names of agents, or of families, by commas.")]
+AgentsFile = Annotated[
+    str | None,
+    typer.Option(metavar="FILE.py[:NAME]", help="Agents of your own: a dict from names to agents.", show_default=False),
+]
+Worlds = Annotated[str, typer.Option(help="Names of worlds, by commas.")]
+Methods = Annotated[str, typer.Option(help="Names of methods, by commas.")]
+Goals = Annotated[
+    int | None,
+    typer.Option(help="So many true utilities for an agent in a world, in turn; all if not given.", show_default=False),
+]
+Episodes = Annotated[str, typer.Option(help="Lengths of recordings in episodes, by commas.")]
+Seeds = Annotated[int, typer.Option(help="Recordings of each kind.")]
+ExecutorName = Annotated[str, typer.Option("--executor", metavar="serial|process|dask", help="Where jobs run.")]
+Workers = Annotated[int | None, typer.Option(help="Processes; one for each core if not given.", show_default=False)]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS|FILE", help="Of dask; a cluster on this machine if not given.", show_default=False),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is in the folder.")]
+Particles = Annotated[int, typer.Option(help="Random policies in splitting from each recording's posterior.")]
+TailParticles = Annotated[int, typer.Option(help="The same in the worlds' value tails, kept on disk.")]
+Concentrations = Annotated[str, typer.Option(help="Of Dirichlet random policies, by commas; claims use the first.")]
+
+
+def suite(
+    out: Out,
+    agents: Agents = _ALL,
+    worlds: Worlds = _ALL,
+    methods: Methods = "intelligence,boltzmann,maxent,prior",
+    goals: Goals = None,
+    episodes: Episodes = "3,30",
+    seeds: Seeds = 1,
+    agents_file: AgentsFile = None,
+    executor: ExecutorName = "process",
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    batch: Annotated[int, typer.Option(help="Jobs of one world and method that run together.")] = 16,
+    num_particles: Particles = 128,
+    tail_particles: TailParticles = 512,
+    concentrations: Concentrations = "1",
+    resume: Resume = False,
+) -> None:
+    """Record agents whose utility is known, and score every method's posterior over utilities against it.
+
+    Writes a file for each job, results.parquet and report.html. Interrupted, it goes on with --resume.
+    """
+    with reporting() as run, output_folder(out) as run.clean_up:
+        run.say("planning")
+        from .suite.methods import METHODS, why_skipped
+
+        chosen = _chosen(methods, METHODS, "method")
+        for name in chosen:
+            if why_skipped(name):
+                raise InputError(f"the method {name} cannot run: {why_skipped(name)}")
+        jobs, settings = _planned(
+            agents, worlds, chosen, goals, episodes, seeds, agents_file, num_particles, tail_particles, concentrations
+        )
+        code = _execute(run, out, jobs, settings, executor, workers, scheduler, batch, resume)
+        run.say("drawing the report")
+        from .suite.report import write_suite_report
+        from .suite.results import write_table
+
+        table, page = write_table(out), write_suite_report(out)
+        run.done()
+        print(f"table: {table}\nreport: {page}")
+        if code:
+            raise typer.Exit(code)
+
+
+def tune(
+    out: Out,
+    results: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Results of `utiliscope suite`, instead of a run.", show_default=False),
+    ] = None,
+    agents: Agents = _ALL,
+    worlds: Worlds = _ALL,
+    goals: Goals = 1,
+    episodes: Episodes = "3,30",
+    seeds: Seeds = 1,
+    agents_file: AgentsFile = None,
+    nulls: Annotated[bool, typer.Option(help="Tune on what is after nothing, too: its utility is 0.")] = True,
+    executor: ExecutorName = "process",
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    batch: Annotated[int, typer.Option(help="Jobs of one world that run together.")] = 16,
+    num_particles: Particles = 128,
+    tail_particles: TailParticles = 512,
+    concentrations: Concentrations = "1",
+    resume: Resume = False,
+) -> None:
+    """Choose the weights of simplicity and intelligence on agents whose utility is known.
+
+    Writes weights.toml for `fit --weights`, families.csv with every family left out in turn, and surface.png. Without
+    --results the agents are recorded first, in the folder `suite` inside.
+    """
+    with reporting() as run, output_folder(out) as run.clean_up:
+        code = 0
+        if results is None:
+            run.say("planning")
+            results = out / "suite"
+            jobs, settings = _planned(
+                agents, worlds, ["intelligence"], goals, episodes, seeds, agents_file, num_particles, tail_particles,
+                concentrations,
+            )  # fmt: skip
+            code = _execute(run, results, jobs, settings, executor, workers, scheduler, batch, resume)
+        elif resume:
+            raise InputError("--resume goes on with a run, and --results names one that has ended; give one of them")
+        run.say("tuning")
+        from .tuning.outcome import tune_on, write_outcome
+
+        outcome = tune_on(results, nulls=nulls)
+        write_outcome(out, outcome, _TUNED)
+        run.done()
+        print(outcome.text())
+        print(f"weights: {out / _TUNED[0]}")
+        if code:
+            raise typer.Exit(code)
+
+
+def _planned(
+    agents, worlds, methods, goals, episodes, seeds, agents_file, num_particles, tail_particles, concentrations
+):
+    """Jobs, and what makes their results comparable."""
+    from .agents.roster import read_roster
+    from .errors import check_whole
+    from .suite.jobs import in_turn, plan
+    from .suite.worlds import WORLDS
+
+    roster = read_roster(agents_file)
+    families = {entry.family for entry in roster.values()}
+    named = _chosen(agents, [*roster, *sorted(families)], "agent") if agents != _ALL else list(roster)
+    wanted = [name for name, entry in roster.items() if name in named or entry.family in named]
+    check_whole("seeds", seeds, 1)
+    check_whole("num_particles", num_particles, 8)
+    check_whole("tail_particles", tail_particles, 8)
+    truths = {world: WORLDS[world]().utilities for world in _chosen(worlds, WORLDS, "world")}
+    jobs = plan(
+        agents=wanted,
+        utilities=truths,
+        methods=methods,
+        seeds=range(seeds),
+        num_episodes=[int(number) for number in _numbers("episodes", episodes)],
+        nulls=[name for name in wanted if roster[name].kind == "null"],
+    )
+    if goals is not None:
+        jobs = in_turn(jobs, truths, goals)
+    settings = dict(
+        num_particles=num_particles,
+        tail_particles=tail_particles,
+        concentrations=_numbers("concentrations", concentrations),
+        agents_file=agents_file,
+    )
+    return jobs, settings
+
+
+def _execute(run, folder, jobs, settings, executor, workers, scheduler, batch, resume) -> int:
+    """Run the jobs; the exit code."""
+    from .suite.execution import execute
+    from .suite.executors import named_executor
+    from .suite.live import LiveTable
+    from .suite.resuming import begin
+    from .suite.run import RUN, prepare
+
+    where = named_executor(executor, workers=workers, scheduler=scheduler)
+    missing = begin(folder, jobs, settings, resume=resume).missing
+    # Results stay whatever happens: from here on an interrupt takes nothing back.
+    run.clean_up = None
+    if scheduler is None:
+        prepare(list(dict.fromkeys(job.world for job in missing if job.method == "intelligence")), settings, run.say)
+    table = LiveTable(run)
+    try:
+        options = dict(settings=settings, executor=where, batch=batch, resume=True, progress=table.update)
+        outcome = execute(jobs, RUN, folder, **options)
+    except KeyboardInterrupt as stop:
+        table.stop()
+        run.done()
+        print(stop, file=sys.stderr)
+        raise typer.Exit(130) from None
+    finally:
+        table.stop()
+    if outcome.failed:
+        from .suite.results import failures
+
+        reasons = [f"{job.name}: {reason}" for job, reason in failures(folder).items()]
+        run.done()
+        print(f"{outcome.failed} jobs failed, such as {reasons[0]}", file=sys.stderr)
+    return outcome.exit_code
+
+
+def _chosen(text, known, what) -> list[str]:
+    """The names in `text`, or all that are known."""
+    if text == _ALL:
+        return list(known)
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise InputError(f"there is no {what} {listed(unknown) or repr(text)}; choose among {listed(known, 60)}")
+    return list(dict.fromkeys(names))
+
+
+def _numbers(name, text) -> list:
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"--{name} is {text!r}; give numbers by commas, such as 3,30") from None
+    if name == "episodes" and not all(number >= 1 and number == int(number) for number in found):
+        raise InputError(f"--{name} is {text!r}; they are whole numbers of at least 1")
+    if not all(0 < number < float("inf") for number in found):
+        raise InputError(f"--{name} is {text!r}; they are numbers above 0")
+    return found

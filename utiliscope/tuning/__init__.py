@@ -1,0 +1,1 @@
+"""Tuning simplicity against intelligence on agents whose utility is known: evidence -> search -> weights.toml."""

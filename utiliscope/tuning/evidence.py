@@ -1,0 +1,83 @@
+"""The evidence that recordings of a suite hold for every candidate under every law of a grid: all that tuning reads."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from utiliscope.errors import InputError, listed
+from utiliscope.suite.jobs import Job
+from utiliscope.suite.results import read_result
+
+METHOD = "intelligence"  # the method of the suite whose results hold evidence
+
+
+class Evidence(NamedTuple):
+    """One recording of an agent, for `C` concentrations of the policy prior, `L` laws and `U` candidates.
+
+    job: of the suite. family: of the agent; kind: "agent" or "null".
+    log_evidence: `[C, L, U]` nats, policies summed out. std_error: `[C, L]` of it, nats, the mean over candidates.
+    code_length: `[U]` bits. truth: place of the true utility's class; of a null that of "0", which prefers nothing.
+    """
+
+    job: Job
+    family: str
+    kind: str
+    log_evidence: np.ndarray
+    std_error: np.ndarray
+    code_length: np.ndarray
+    truth: int
+
+
+class Laws(NamedTuple):
+    """What the evidence of a suite was found under: `concentrations` `[C]`, and `laws` `[L]` as `--law` has them."""
+
+    concentrations: tuple[float, ...]
+    laws: tuple[str, ...]
+
+
+def read_evidence(folder: Path, families: Mapping[str, tuple[str, str]], places) -> tuple[Laws, list[Evidence]]:
+    """The evidence in a folder of suite results, sorted by job.
+
+    families: of each agent its family and kind; agents of any other kind than "agent" and "null" are left out, since
+    no behaviour tells what they are after, and so are those who pursue what is no candidate. places: see `Places`.
+
+    Raises InputError for a folder without evidence, agents that are not known, and results of several grids.
+    """
+    found, grids = [], set()
+    for path in sorted((folder / "jobs").glob("*.json")):
+        result = read_result(path)
+        if result is None or "grid_evidence" not in result[1]:
+            continue
+        job, row = result
+        if job.agent not in families:
+            raise InputError(
+                f"{folder} holds recordings of {job.agent!r}, which is not among the agents; name its file"
+            )
+        family, kind = families[job.agent]
+        if kind not in ("agent", "null"):
+            continue
+        code_length, truth = places(job.world, job.agent, job.utility)
+        if truth is None:
+            continue
+        log_evidence = np.array(row["grid_evidence"], np.float64)
+        if log_evidence.shape[-1] != len(code_length):
+            raise InputError(f"{path} is of {log_evidence.shape[-1]} candidates, not {len(code_length)}; run it anew")
+        found.append(Evidence(job, family, kind, log_evidence, np.array(row["grid_error"]), code_length, truth))
+        grids.add((tuple(row["grid_concentrations"]), tuple(row["grid_laws"])))
+    if not found:
+        raise InputError(f"{folder} holds no evidence; run `utiliscope suite` with the method {METHOD} there first")
+    if len(grids) > 1:
+        raise InputError(f"{folder} holds evidence under different laws; run the suite anew in another folder")
+    return Laws(*grids.pop()), sorted(found, key=lambda one: one.job)
+
+
+def check_families(evidence: Sequence[Evidence]) -> list[str]:
+    """The families, sorted; raises InputError unless one can be left out and another remains."""
+    names = sorted({one.family for one in evidence})
+    if len(names) < 2:
+        raise InputError(
+            f"there is one family of agents only ({listed(names)}); leaving it out leaves nothing to tune on"
+        )
+    return names

@@ -1,0 +1,71 @@
+"""What `tune` finds and writes: the weights, the table of families, and the surface."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from utiliscope.outputs import written_whole
+
+from .evidence import read_evidence
+from .search import Scores, best_setting, score_settings
+from .surface import plot_surface
+from .tables import ALL, family_table, weights_of
+from .weights_file import Weights, write_weights
+
+
+class Outcome(NamedTuple):
+    """scores: of every setting. families: see `family_table`. weights: what is best on all families."""
+
+    scores: Scores
+    families: pd.DataFrame
+    weights: Weights
+
+    def text(self) -> str:
+        """A table of families and the weights, to print."""
+        shown = self.families.copy()
+        for name in ("tuned", "one_to_one", "oracle", "prior", "gain"):
+            error = shown.pop(f"{name}_error")
+            shown[name] = [f"{value:.2f} ± {spread:.2f}" for value, spread in zip(shown[name], error)]
+        chosen = self.weights
+        return (
+            shown.drop(columns="random_share").to_string(index=False)
+            + f"\nsimplicity {chosen.simplicity:g}, law {chosen.law}, random policies {chosen.random_policies}"
+        )
+
+
+def tune_on(folder: Path, *, nulls: bool = True) -> Outcome:
+    """Tune on the results of a suite whose method "intelligence" has run.
+
+    nulls: whether what is after nothing counts, with "0" for its utility. Raises InputError for a folder without
+    evidence, or with a single family of agents. Costs seconds for each thousand of recordings.
+    """
+    from utiliscope.agents.roster import read_roster
+    from utiliscope.suite.places import Places
+    from utiliscope.suite.resuming import read_settings
+
+    agents_file = read_settings(folder).get("agents_file")
+    families = {name: (entry.family, entry.kind) for name, entry in read_roster(agents_file).items()}
+    laws, evidence = read_evidence(folder, families, Places(agents_file))
+    if not nulls:
+        evidence = [one for one in evidence if one.kind != "null"]
+    scores = score_settings(evidence, laws)
+    return Outcome(scores, family_table(evidence, scores), weights_of(scores, best_setting(scores.by_family)))
+
+
+def write_outcome(out: Path, outcome: Outcome, names: tuple[str, str, str]) -> None:
+    """Write weights, families and surface into `out` under `names`, each whole or not at all."""
+    weights, table, surface = (Path(out) / name for name in names)
+    with written_whole(table) as partial:
+        outcome.families.to_csv(partial, index=False)
+    with written_whole(surface) as partial:
+        plot_surface(outcome.scores).savefig(partial, format="png", dpi=150)
+    every = outcome.families[outcome.families.family == ALL].iloc[0]
+    tuned = {
+        "families": outcome.scores.families,
+        "recordings": int(every.recordings),
+        "log_score_left_out": round(float(every.tuned), 4),
+        "log_score_left_out_error": round(float(every.tuned_error), 4),
+        "log_score_one_to_one": round(float(every.one_to_one), 4),
+    }
+    write_weights(weights, outcome.weights, tuned)

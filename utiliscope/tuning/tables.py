@@ -1,0 +1,72 @@
+"""What tuning came to: every family's score under what the others chose, under 1:1, and under its own best setting."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from utiliscope.suite.summaries import summary
+
+from .evidence import Evidence
+from .search import Scores, Setting, best_setting, left_out, standing
+from .weights_file import Weights
+
+ALL = "all families"
+
+
+def family_table(evidence: Sequence[Evidence], scores: Scores) -> pd.DataFrame:
+    """One row a family, and one for all together: mean ln P(true) in nats, each with `_error`.
+
+    tuned: under what is best on the other families. one_to_one: alpha of 1 and beta as near to 1 as is proper. oracle:
+    under what is best on the family itself, which nobody can know. prior: of simplicity alone. gain: tuned less
+    one_to_one, recording by recording.
+
+    Errors of a family are over seeds (see `summary`); those of all are over families, taken as drawn from all kinds.
+    """
+    chosen, usual, places = left_out(scores), standing(scores), {name: f for f, name in enumerate(scores.families)}
+    own = [best_setting(scores.by_family[f : f + 1]) for f in range(len(scores.families))]
+    rows = []
+    for r, one in enumerate(evidence):
+        f = places[one.family]
+        found = scores.by_recording[r]
+        tuned, fixed = found[chosen[f]], found[usual]
+        rows.append(
+            {"family": one.family, "world": one.job.world, "agent": one.job.agent, "utility": one.job.utility}
+            | {"num_episodes": one.job.num_episodes, "seed": one.job.seed}
+            | dict(tuned=tuned, one_to_one=fixed, oracle=found[own[f]], prior=scores.prior[r], gain=tuned - fixed)
+        )
+    frame = pd.DataFrame(rows)
+    columns = ["tuned", "one_to_one", "oracle", "prior", "gain"]
+    # Agents of a family count alike, as they do in the choice.
+    of_agents = summary(frame, ["family", "agent"], scores=columns)
+    found = []
+    for name in scores.families:
+        agents = of_agents[of_agents.family == name]
+        row = {"family": name, "recordings": int(agents.recordings.sum()), **settings_of(scores, chosen[places[name]])}
+        for column in columns:
+            row[column] = agents[column].mean()
+            row[f"{column}_error"] = float(np.sqrt((agents[f"{column}_error"] ** 2).sum()) / len(agents))
+        found.append(row)
+    table = pd.DataFrame(found)
+    every = {"family": ALL, "recordings": len(frame), **settings_of(scores, best_setting(scores.by_family))}
+    for column in columns:
+        every[column] = table[column].mean()
+        every[f"{column}_error"] = table[column].std(ddof=1) / np.sqrt(len(table))
+    return pd.concat([table, pd.DataFrame([every])], ignore_index=True)
+
+
+def settings_of(scores: Scores, setting: Setting) -> dict:
+    """alpha, share, concentration and law of a setting, by name."""
+    return {
+        "simplicity": scores.simplicities[setting.simplicity],
+        "random_share": scores.shares[setting.share],
+        "concentration": scores.laws.concentrations[setting.concentration],
+        "law": scores.laws.laws[setting.law],
+    }
+
+
+def weights_of(scores: Scores, setting: Setting) -> Weights:
+    """The same as `weights.toml` has it."""
+    found = settings_of(scores, setting)
+    law = found["law"] + (f"+random:{found['random_share']:g}" if found["random_share"] else "")
+    return Weights(float(found["simplicity"]), law, f"dirichlet:{found['concentration']:g}")
