@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from boltzmann import TEMPERATURES, action_values, log_likelihood
 from people_grammar import whole_grammar
-from people_rewards import BETAS, CODES, COLOURS, DANGEROUS, DISCOUNT, HORIZON, normalised
+from people_rewards import BETAS, CODES, DANGEROUS, DISCOUNT, HORIZON, candidates_of, demonstrated, normalised, tiles
 
 import utiliscope as us
 
@@ -45,13 +45,7 @@ def main():
     if not options.data.is_dir():
         sys.exit(f"people.py: no data at {options.data}; name the folder with --data")
 
-    world = us.read_world(options.data / "environment.json", discount=DISCOUNT)
-    rows = pd.read_csv(options.data / "trajectories.csv.gz")
-    rows = rows[rows.phase == "demonstration"]
-    if options.demonstrations:
-        rows = rows[rows.episode.isin(rows.episode.unique()[: options.demonstrations])]
-    behaviour = us.read_behaviour(rows, world)
-    first = behaviour.table.drop_duplicates("episode").set_index("episode")
+    world, behaviour, first = demonstrated(options.data, options.demonstrations)
     print(f"{behaviour.num_episodes} demonstrations, {behaviour.num_decisions} moves")
     for name in options.only:
         print(f"\n{name}")
@@ -88,14 +82,7 @@ def grammar(behaviour, world, first, options):
 
 def intelligence_weighted(behaviour, world, beta, num_particles):
     """`[E, 8]` log posterior of each demonstration."""
-    goal = np.asarray(world.features["goal"])
-    tiles = np.array([np.asarray(world.features[colour], float) for colour in COLOURS])
-    rewards = {
-        code: us.Payoffs(-2.0 * dangerous @ tiles, None, np.array([10.0]), goal[None])
-        for code, dangerous in zip(CODES, DANGEROUS, strict=True)
-    }
-    candidates = us.candidate_set(world, rewards)
-    order = [candidates.index(code) for code in CODES]
+    candidates = candidates_of(world)
     log_prob = []
     for episode in behaviour.table.episode.unique():
         posterior = us.fit(
@@ -109,7 +96,7 @@ def intelligence_weighted(behaviour, world, beta, num_particles):
             num_chains=1,
             num_samples=4,
         )
-        log_prob.append(posterior["posterior"]["utility_log_prob"].values[0, 0, order])
+        log_prob.append(posterior["posterior"]["utility_log_prob"].values[0, 0])
     return np.array(log_prob)
 
 
@@ -117,9 +104,9 @@ def boltzmann_likelihoods(behaviour, world):
     """`[E, 8, T]` log likelihood of each demonstration under each reward and temperature."""
     # The goal is absorbing: 10 once on arrival is 10 (1 - discount) at every step there.
     goal = 10 * (1 - DISCOUNT) * np.asarray(world.features["goal"], float)
-    tiles = np.array([np.asarray(world.features[colour], float) for colour in COLOURS])
     none = np.zeros(0), np.zeros((0, world.num_states), bool)
-    q = [action_values(world, us.Payoffs(goal - 2.0 * dangerous @ tiles, None, *none)) for dangerous in DANGEROUS]
+    costs = -2.0 * DANGEROUS @ tiles(world)
+    q = [action_values(world, us.Payoffs(goal + cost, None, *none)) for cost in costs]
     return np.array(
         [
             [log_likelihood(values, states[: len(actions)], actions, TEMPERATURES) for values in q]

@@ -29,7 +29,7 @@ def main():
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
     parser.add_argument("--data", type=Path, default=beside, help="folder of the data sets")
-    parser.add_argument("--draws", type=int, default=200, help="draws of a posterior")
+    parser.add_argument("--draws", type=int, default=200, help="draws of a posterior; labyrinth: ten times as many")
     parser.add_argument("--sequences", type=int, default=4000, help="people: sequences drawn at each rung of a tail")
     parser.add_argument("--trips", type=int, nargs="+", default=[100, 1000, 10000], help="taxis: training trips")
     options = parser.parse_args()

@@ -22,15 +22,14 @@ import numpyro.distributions as dist
 import pandas as pd
 from boltzmann import TEMPERATURES
 from people import boltzmann_likelihoods, log_mean, observers, scores
-from people_rewards import CODES, COLOURS, DANGEROUS, DISCOUNT, HORIZON, normalised
+from people_rewards import CODES, HORIZON, candidates_of, demonstrated, normalised
 from scipy.special import logsumexp
-from scipy.stats import gamma
 from tilted_sequences import sequence_tails
 from utiliscope.models.population import _mixture, _operators
 
 import utiliscope as us
 from utiliscope.achievement import episode_utilities, started_world
-from utiliscope.laws import LN2, log_intelligence_weight, sampled_law
+from utiliscope.laws import log_intelligence_weight, sampled_law
 from utiliscope.sequences import comparison_world
 
 FAMILIES, WAYS = ("2^(beta g)", "random or 2^(beta g)", "bump"), ("own", "pooled", "others", "taught", "tuned")
@@ -43,10 +42,7 @@ MEAN, SHAPE = np.geomspace(2.0, 40.0, 25), np.geomspace(1.0, 64.0, 13)
 
 
 def tell(folder, options):
-    world = us.read_world(folder / "environment.json", discount=DISCOUNT)
-    rows = pd.read_csv(folder / "trajectories.csv.gz")
-    behaviour = us.read_behaviour(rows[rows.phase == "demonstration"], world)
-    first = behaviour.table.drop_duplicates("episode").set_index("episode")
+    world, behaviour, first = demonstrated(folder)
     truth = first.reward_code.map(CODES.index).to_numpy()
     condition, person = first.condition.to_numpy(), first.subject.to_numpy()
     started = time.perf_counter()
@@ -87,15 +83,7 @@ def tell(folder, options):
 
 def eight(behaviour, world, num_sequences):
     """The candidates, their tails, and the bits `[E, 8]` of every demonstration."""
-    goal = np.asarray(world.features["goal"])
-    tiles = np.array([np.asarray(world.features[colour], float) for colour in COLOURS])
-    rewards = {
-        code: us.Payoffs(-2.0 * dangerous @ tiles, None, np.array([10.0]), goal[None])
-        for code, dangerous in zip(CODES, DANGEROUS, strict=True)
-    }
-    candidates = us.candidate_set(world, rewards)
-    if list(candidates.names) != CODES:
-        raise ValueError("the candidates come in another order than their codes")
+    candidates = candidates_of(world)
     compared = comparison_world(started_world(behaviour, world), us.ActionSequences(HORIZON))
     tails = sequence_tails(np.random.default_rng(0), compared, candidates.payoffs, num_sequences=num_sequences)
     values = episode_utilities(behaviour, compared, candidates.payoffs)
@@ -105,18 +93,15 @@ def eight(behaviour, world, num_sequences):
 
 def families(tails, bits):
     """`[G, E, 8]` log weights of demonstrations, for every law of each family."""
+
+    @jax.jit
+    def weights(law):
+        return jax.vmap(lambda g: log_intelligence_weight(law, tails, g))(bits)
+
     with jax.enable_x64(True):
-        _, steps, log_mass = (np.asarray(x) for x in tails.cells(None, None))
-
-    def weights(log_h):
-        return log_h(bits) - logsumexp(log_mass + log_h(steps), axis=-1)
-
-    def bump(mean, shape):
-        return lambda g: gamma.logpdf(np.maximum(g, 1e-4), shape, scale=mean / shape) + LN2 * np.maximum(g, 1e-4)
-
-    plain = np.array([weights(lambda g, beta=beta: beta * LN2 * g) for beta in BETA])
+        plain = np.array([weights(us.ExponentialLaw(beta)) for beta in BETA])
+        bumps = np.array([weights(us.BumpLaw(mean, shape)) for mean in MEAN for shape in SHAPE])
     mixed = np.logaddexp(np.log(SHARE)[:, None, None, None], np.log1p(-SHARE)[:, None, None, None] + plain)
-    bumps = np.array([weights(bump(mean, shape)) for mean in MEAN for shape in SHAPE])
     return dict(zip(FAMILIES, (plain, mixed.reshape(-1, *plain.shape[1:]), bumps), strict=True))
 
 

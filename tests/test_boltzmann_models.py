@@ -1,6 +1,7 @@
 """Boltzmann and maximum-entropy programs against sums, quadrature and each other."""
 
 import importlib.util
+import inspect
 import pathlib
 
 import jax
@@ -10,12 +11,13 @@ import numpyro
 import numpyro.distributions as dist
 import pandas as pd
 import pytest
-from numpyro.infer import MCMC, NUTS, util
+from numpyro.infer import util
 from utiliscope.models.boltzmann import DEFAULT_TEMPERATURE, boltzmann, boltzmann_weights
 from utiliscope.models.maxent import maxent, maxent_weights
 
 import utiliscope as us
 from utiliscope.action_values import decision_values, log_boltzmann, optimal_action_values, soft_action_values
+from utiliscope.sampling import Nuts, Shape
 
 _PATH = pathlib.Path(__file__).parent.parent / "benchmarks"
 
@@ -92,15 +94,10 @@ def test_temperature_is_summed_as_by_quadrature():
     within_five_errors(probability, mass / mass.sum())
 
 
-def drawn(program, *arguments, num_warmup=300, num_samples=1000, num_chains=1, **settings):
+def drawn(program, *arguments, num_samples=1000, **settings):
     """Samples `[chains, draws, ...]` by NUTS."""
-    kernel = NUTS(program)
-    mcmc = MCMC(
-        kernel, num_warmup=num_warmup, num_samples=num_samples, num_chains=num_chains, chain_method="sequential",
-        progress_bar=False,
-    )  # fmt: skip
-    mcmc.run(jax.random.key(3), *arguments, **settings)
-    return {name: np.asarray(values) for name, values in mcmc.get_samples(group_by_chain=True).items()}
+    inputs = dict(zip(inspect.signature(program).parameters, arguments, strict=False)) | settings
+    return Nuts(program, inputs, Shape(300, num_samples, 1)).run(jax.random.key(3), {})[0]
 
 
 def within_five_errors(draws, expected):

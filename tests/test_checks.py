@@ -9,7 +9,6 @@ import pytest
 import utiliscope as us
 from utiliscope.checks import check_posterior
 from utiliscope.choices import named_law
-from utiliscope.cli import app
 from utiliscope.diagnostics import ConvergenceWarning
 from utiliscope.laws import BumpLaw, ExponentialLaw, RandomMixture
 from utiliscope.separation import information, start_separation
@@ -73,17 +72,6 @@ def test_what_was_summed():
     told = found(posterior)
     assert told["converged"].says == "yes: summed exactly, no sampler ran"
     assert "episodes that start in 0 (1.00)" in told["next recording"].says
-
-
-def test_the_command(tmp_path):
-    from typer.testing import CliRunner
-
-    us.save_posterior(fitted(["left"] * 40), tmp_path / "posterior.nc")
-    for path in (tmp_path, tmp_path / "posterior.nc"):
-        done = CliRunner().invoke(app, ["check", str(path)])
-        assert done.exit_code == 0 and "intelligent" in done.stdout and len(done.stdout.splitlines()) < 25
-    done = CliRunner().invoke(app, ["check", str(tmp_path / "none.nc")])
-    assert done.exit_code == 2
 
 
 # Laws by name

@@ -123,6 +123,14 @@ def test_report_is_rebuilt(fitted):
     assert "What is this behaviour trying to achieve?" in (out / "report.html").read_text()
 
 
+def test_check_tells(fitted):
+    out, _ = fitted
+    for path in (out, out / "posterior.nc"):
+        told = call("check", path)
+        assert told.exit_code == 0 and "intelligent" in told.stdout and len(told.stdout.splitlines()) < 25
+    assert call("check", out / "none.nc").exit_code == 2
+
+
 def test_report_without_a_posterior(tmp_path):
     refused(call("report", tmp_path), "there is no posterior at")
     (tmp_path / "posterior.nc").write_text("no")

@@ -233,7 +233,6 @@ def test_pareto_k_of_known_tails():
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_fit_by_a_guide(posteriors):
     posterior = quiet(pulls("xxyx"), ARMS, method="svi", num_steps=800, **SHORT)
     attributes = posterior["posterior"].attrs

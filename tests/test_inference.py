@@ -14,7 +14,7 @@ from numpyro import distributions as dist
 
 import utiliscope as us
 from utiliscope.achievement import achieved_values, episode_utilities, started_world
-from utiliscope.diagnostics import ConvergenceWarning
+from utiliscope.diagnostics import ConvergenceWarning, diagnose, warn_of
 from utiliscope.laws import log_intelligence_weight
 from utiliscope.payoffs import as_payoffs, stack_payoffs
 from utiliscope.posterior import load_posterior, save_posterior
@@ -188,9 +188,11 @@ def test_the_seed_decides(posterior):
     assert not np.array_equal(other["posterior"]["policy"], posterior["posterior"]["policy"])
 
 
-def test_runs_that_are_too_short_say_so():
+def test_runs_that_are_too_short_say_so(posterior):
+    """By the first draws of a longer run; that `fit` passes it on is seen in `tests/test_cli.py`."""
+    first = posterior.filter(lambda node: "draw" in node.dims).isel(draw=slice(6))
     with pytest.warns(ConvergenceWarning, match=r"the sampler has not converged.*run longer"):
-        us.fit(STEPS, WORLD, candidates=CANDIDATES, num_warmup=2, num_samples=6, num_chains=2, num_particles=128)
+        warn_of(diagnose(first), stacklevel=1)
 
 
 # The achieved reading

@@ -1,16 +1,20 @@
 """Intelligence laws: their normalisers by enumeration and by numerical integration."""
 
+import itertools
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.integrate
+import scipy.stats
 from numpyro import distributions as dist
 from numpyro import handlers
 
 import utiliscope as us
 from utiliscope.laws import LN2, log_intelligence_weight, log_normaliser, sampled_law
+from utiliscope.noisy_readings import far_nodes, log_mean_of_readings
 from utiliscope.tails import ValueTail
 
 LAWS = {
@@ -156,3 +160,54 @@ def test_priors_that_allow_improper_laws_are_refused():
     assert us.ExponentialLaw(dist.Beta(4, 2)).log_mean() == 0
     with pytest.raises(us.InputError, match=r"share=1\.5"):
         us.RandomMixture(us.ExponentialLaw(), 1.5)
+
+
+# Readings with noise
+
+
+def by_adaptive_quadrature(mean, shape, sigma):
+    """E[h(g + n)] of a bump: e^(m ln 2 / 2) P(G + n > m) with m = sigma^2 ln 2 and G of the bump, h flat below 1e-4."""
+    bump, middle = scipy.stats.gamma(shape, scale=mean / shape), sigma**2 * LN2
+    ends = [*(middle + sigma * np.arange(-8, 9, 4)), *bump.ppf([1e-12, 1e-6, 1e-3, 0.1, 0.5, 0.9, 0.999, 1 - 1e-9])]
+    ends = np.unique(np.clip(ends, 1e-4, None))
+
+    def chance(bits):
+        return bump.pdf(bits) * scipy.stats.norm.cdf((bits - middle) / sigma)
+
+    above = sum(scipy.integrate.quad(chance, *pair, epsabs=1e-14, epsrel=1e-11)[0] for pair in itertools.pairwise(ends))
+    tilted = math.exp(middle * LN2 / 2)
+    below = scipy.stats.norm.cdf([1e-4 / sigma, 1e-4 / sigma - sigma * LN2]) @ [1, -tilted * 2**-1e-4]
+    return tilted * (above + bump.sf(ends[-1])) + bump.pdf(1e-4) * 2**1e-4 / LN2 * below
+
+
+@pytest.mark.parametrize("sigma", [0.01, 3.0])
+@pytest.mark.parametrize(("mean", "shape"), [(4.0, 4.0), (2.0, 0.8), (10.0, 1e4), (1000.0, 50.0), (2e4, 1e5)])
+def test_noisy_means_by_adaptive_quadrature(mean, shape, sigma):
+    """However far out, and however narrow beside the noise."""
+    exact = by_adaptive_quadrature(mean, shape, sigma)
+    with jax.enable_x64(True):
+        law = us.BumpLaw(mean, shape)
+        same = us.DensityLaw(dist.Gamma(shape, shape / mean))
+        assert float(jnp.exp(law.log_noisy_mean(sigma))) == pytest.approx(exact, rel=2e-6)
+        assert float(same.log_noisy_mean(sigma)) == pytest.approx(float(law.log_noisy_mean(sigma)), abs=1e-12)
+        if shape <= 50:
+            far = log_mean_of_readings(law.log_weight, sigma, *far_nodes())
+            assert float(jnp.exp(far)) == pytest.approx(exact, rel=2e-4)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 0.97])
+def test_noisy_means_of_laws_that_are_not_known(beta):
+    """The exponential law has a closed form; its readings reach a thousand bits where beta is near 1."""
+    law = us.ExponentialLaw(beta)
+    with jax.enable_x64(True):
+        found = log_mean_of_readings(law.log_weight, 0.7, *far_nodes())
+        assert float(found) == pytest.approx(float(law.log_noisy_mean(0.7)), abs=1e-4)
+
+
+def test_noisy_means_have_slopes():
+    with jax.enable_x64(True):
+        where = jnp.array([3.0, 1.6, 0.5])
+        slope = jax.jit(jax.grad(lambda at: us.BumpLaw(at[0], at[1]).log_noisy_mean(at[2])))(where)
+        for k, step in enumerate(1e-3 * np.eye(3)):
+            ahead, behind = (math.log(by_adaptive_quadrature(*(np.asarray(where) + sign * step))) for sign in (1, -1))
+            assert float(slope[k]) == pytest.approx((ahead - behind) / 2e-3, rel=1e-4)

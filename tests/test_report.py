@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import xarray as xr
 
 from utiliscope.errors import InputError
 from utiliscope.posterior import utility_table
@@ -71,6 +72,16 @@ def test_settings_are_told(page):
         assert part in page
     for heading in ("How to read this", "What this does not say", "Diagnostics", "The recording"):
         assert f"<h2>{heading}</h2>" in page
+
+
+def test_planners_are_not_spoken_of_as_intelligent():
+    tree = posterior_of()
+    draws = tree["posterior"].dataset.drop_vars("intelligence")
+    for name in ("policy_prior", "num_particles", "tail_bits", "intelligence_law"):
+        draws.attrs.pop(name, None)
+    tree["posterior"] = xr.DataTree(draws)
+    page = re.sub(r"<[^>]*>", " ", report_html(tree))
+    assert "random polic" not in page and "value tail" not in page and "does not speak of intelligence" in page
 
 
 def test_no_goal_is_said():

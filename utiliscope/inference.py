@@ -260,7 +260,7 @@ def _chosen(method, continuous, discrete, function) -> str:
         )
     if method != "auto":
         return method
-    return "svi" if sum(np.size(site["value"]) for site in continuous.values()) > _MOST_FOR_NUTS else "nuts"
+    return "svi" if sum(site.size for site in continuous.values()) > _MOST_FOR_NUTS else "nuts"
 
 
 def _computed(function, inputs, size):

@@ -10,22 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 from jax import Array
-from jax.scipy.special import log_ndtr, logsumexp
+from jax.scipy.special import logsumexp
 from numpyro import distributions as dist
 
 from .cache import described
 from .errors import InputError
+from .noisy_readings import LEAST_BITS, LN2, far_nodes, gamma_nodes, log_mean_of_readings
 
-LN2 = math.log(2.0)
-
-# A population of N random policies cannot tell g below about 1 / N from 0, where a density may vanish.
-_LEAST_BITS = 1e-4
 _BITS_TOLERANCE = 1e-9  # of bits that are the same
-# Where means over noise are taken: for finitely many policies; else at readings above 0, bits, and below it, in
-# standard deviations of the noise.
-_NOISE_NODES, _CELL = 32, 0.1
-_GRID = np.arange(_CELL / 2, 400.0, _CELL)
-_BELOW = np.arange(0.025, 9, 0.05)
+_NOISE_NODES = 32  # where means over noise are taken for finitely many policies
 
 
 @runtime_checkable
@@ -92,6 +85,9 @@ class BumpLaw(eqx.Module):
     def log_mean(self):
         return 0.0
 
+    def log_noisy_mean(self, sigma):
+        return log_mean_of_readings(self.log_weight, sigma, *gamma_nodes(self.mean, self.shape))
+
 
 class DensityLaw(eqx.Module):
     """The operator's intelligence has `density`, a NumPyro distribution over [0, inf) bits: h = f(g) / (ln 2 2^-g).
@@ -102,11 +98,16 @@ class DensityLaw(eqx.Module):
     density: dist.Distribution
 
     def log_weight(self, bits):
-        bits = jnp.maximum(bits, _LEAST_BITS)
+        bits = jnp.maximum(bits, LEAST_BITS)
         return self.density.log_prob(bits) + LN2 * bits - math.log(LN2)
 
     def log_mean(self) -> float:
         return 0.0
+
+    def log_noisy_mean(self, sigma):
+        known = isinstance(self.density, dist.Gamma)
+        nodes = gamma_nodes(self.density.mean, self.density.concentration) if known else far_nodes()
+        return log_mean_of_readings(self.log_weight, sigma, *nodes)
 
 
 class RandomMixture(eqx.Module):
@@ -190,22 +191,9 @@ def log_noisy_weight(law: IntelligenceLaw, tails, bits, sigma, error):
     elif hasattr(law, "log_noisy_mean"):
         log_mean = law.log_noisy_mean(sigma)
     else:
-        log_mean = _log_noisy_mean(law, sigma)
+        log_mean = log_mean_of_readings(law.log_weight, sigma, *far_nodes())
     weight = law.log_weight(jnp.where(tails.constant(), 1.0, bits) + sigma * error) - log_mean
     return jnp.where(tails.constant(), 0.0, weight)
-
-
-def _log_noisy_mean(law, sigma):
-    r"""ln E[h(r)] of readings r = g + n: an exponentially modified normal density,
-
-    .. math:: p(r) = \ln 2 \, e^{(\sigma \ln 2)^2 / 2 - r \ln 2} \, \Phi(r / \sigma - \sigma \ln 2)
-    """
-    sigma = jnp.maximum(sigma, 1e-6)
-    below, width = -sigma * _BELOW, sigma * (_BELOW[1] - _BELOW[0])
-    readings = jnp.concatenate([below, _GRID])
-    log_cell = jnp.concatenate([jnp.broadcast_to(jnp.log(width), below.shape), jnp.full(_GRID.shape, math.log(_CELL))])
-    log_density = math.log(LN2) + (LN2 * sigma) ** 2 / 2 - LN2 * readings + log_ndtr(readings / sigma - LN2 * sigma)
-    return logsumexp(law.log_weight(readings) + log_density + log_cell)
 
 
 def log_normaliser(law: IntelligenceLaw, tails):

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from numpyro import handlers
 
+from .summation import shapes_of
+
 # Numbers kept for single decisions (160 MB of log likelihoods); beyond, one for each episode, and no other actions.
 MOST_NUMBERS = 20_000_000
 _BATCH = 16  # draws at a time
@@ -29,10 +31,12 @@ def decision_draws(key, program, given, sites, samples, inputs) -> dict:
     episodes, labels = pd.factorize(table["episode"])
     few = size[0] * size[1] * len(states) <= MOST_NUMBERS
 
+    first = jax.tree.map(lambda x: x[0, 0], sites)
+
     if "subject_policy" in samples:
         who = inputs.subject_of_decision
         draws, at = {"policy": samples["subject_policy"]}, lambda draw, u: jnp.log(draw["policy"])[who, states]
-    elif program is not None and _returned(program, given, jax.tree.map(lambda x: x[0, 0], sites)) is not None:
+    elif program is not None and shapes_of(lambda: _returned(program, given, first)) is not None:
         draws = sites
 
         def at(draw, u):

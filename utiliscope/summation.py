@@ -14,8 +14,23 @@ _MOST_CELLS = 50_000_000
 
 
 def latent_sites(program, inputs) -> tuple[dict, dict]:
-    """The latent sites of a program, continuous and discrete: names and NumPyro's record of each."""
-    return _latent(_sites(program, inputs))
+    """The latent sites of a program, continuous and discrete: names, and what has the shape of each."""
+
+    def look():
+        return tuple({name: site["value"] for name, site in some.items()} for some in _latent(_sites(program, inputs)))
+
+    return shapes_of(look)
+
+
+def shapes_of(function):
+    """What `function()` returns, in shapes alone: step by step every operation would be compiled by itself.
+
+    It is called where it leaves JAX, as a program may that computes and has nothing to be sampled.
+    """
+    try:
+        return jax.eval_shape(function)
+    except jax.errors.JAXTypeError:
+        return function()
 
 
 def _sites(program, inputs) -> dict:
@@ -35,8 +50,43 @@ def over_cells(program, inputs, values=None):
 
     The site `utility` comes first, all others together make the cells. values: of the continuous sites.
     """
-    sites, program_name = _sites(program, inputs), getattr(program, "__name__", program)
-    _, discrete = _latent(sites)
+    names, choices = _choices(program, inputs)
+    if np.prod([float(len(some)) for some in choices]) > _MOST_CELLS:
+        raise InputError(f"the program's discrete sites have too many values together to be summed: {', '.join(names)}")
+
+    def joint(*chosen):
+        given = {**(values or {}), **dict(zip(names, chosen, strict=True))}
+        with handlers.block():
+            log_joint, trace = log_density(program, (), inputs, given)
+        return log_joint, trace["operator"]["fn"].log_factor, trace["intelligence"]["value"]
+
+    # Not compiled: one pass over few cells, and many recordings may follow one another.
+    for axis in range(len(names) - 1, -1, -1):
+        joint = jax.vmap(joint, [0 if other == axis else None for other in range(len(names))])
+    return jax.tree.map(lambda table: table.reshape(len(choices[0]), -1), joint(*choices))
+
+
+def _choices(program, inputs) -> tuple[list[str], list]:
+    """The discrete sites of a program, `utility` first, and the values of each; InputError if they cannot be summed."""
+    found = []
+
+    def look():
+        sites = _sites(program, inputs)
+        _, discrete = _latent(sites)
+        _check_choices(sites, discrete, getattr(program, "__name__", program))
+        names = ["utility", *(name for name in discrete if name != "utility")]
+        with jax.ensure_compile_time_eval():
+            values = [discrete[name]["fn"].enumerate_support(expand=False).reshape(-1) for name in names]
+        found.append((names, values))
+
+    try:
+        shapes_of(look)
+    except NotImplementedError:  # how many values there are is computed
+        look()
+    return found[-1]
+
+
+def _check_choices(sites, discrete, program_name):
     if "utility" not in discrete:
         raise InputError(
             f"the program {program_name!r} has discrete sites ({', '.join(discrete)}) but none called 'utility'; "
@@ -54,21 +104,6 @@ def over_cells(program, inputs, values=None):
                 f"the program {program_name!r} has discrete sites but no {'factor' if name == 'operator' else 'site'} "
                 f"{name!r}; see models/achieved.py"
             )
-    names = ["utility", *(name for name in discrete if name != "utility")]
-    choices = [discrete[name]["fn"].enumerate_support(expand=False).reshape(-1) for name in names]
-    if np.prod([float(len(some)) for some in choices]) > _MOST_CELLS:
-        raise InputError(f"the program's discrete sites have too many values together to be summed: {', '.join(names)}")
-
-    def joint(*chosen):
-        given = {**(values or {}), **dict(zip(names, chosen, strict=True))}
-        with handlers.block():
-            log_joint, trace = log_density(program, (), inputs, given)
-        return log_joint, trace["operator"]["fn"].log_factor, trace["intelligence"]["value"]
-
-    # Not compiled: one pass over few cells, and many recordings may follow one another.
-    for axis in range(len(names) - 1, -1, -1):
-        joint = jax.vmap(joint, [0 if other == axis else None for other in range(len(names))])
-    return jax.tree.map(lambda table: table.reshape(len(choices[0]), -1), joint(*choices))
 
 
 def summed_program(program):

@@ -38,7 +38,7 @@ def run_svi(key, program, inputs, *, guide, num_steps, num_samples, num_chains, 
 
     if guide == "flow":
         continuous, _ = latent_sites(program, inputs)
-        if sum(np.size(site["value"]) for site in continuous.values()) < 2:
+        if sum(site.size for site in continuous.values()) < 2:
             raise InputError("a flow bends two numbers or more, and this program has one; take guide='low-rank'")
 
     def fall(step):
