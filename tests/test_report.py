@@ -48,7 +48,7 @@ def test_it_stands_alone(page):
     assert not re.search(r"(?:src|href)=\"(?!data:image/png;base64,)", page)
     assert "http" not in page and "<script" not in page and "url(" not in page
     images = re.findall(r"data:image/png;base64,([^\"]+)", page)
-    assert len(images) == 4
+    assert len(images) == 5
     assert all(base64.b64decode(image).startswith(b"\x89PNG") for image in images)
     assert len(page) < 0.6 * 2**20
 

@@ -320,6 +320,14 @@ def test_sensitivity_is_drawn(posterior, achieved):
         assert max(line.get_xdata()[-1] for line in figure.axes[1].lines if len(line.get_xdata()) > 2) < 1
 
 
+@pytest.mark.parametrize("draws", [1, 12, 25])
+def test_few_draws_are_no_news(draws):
+    tree = drawn(chains=1, draws=draws)
+    assert np.isinf(us.power_scaled(tree, intelligence=1.2).pareto_k) == (draws < 25)
+    assert len(us.trade_off_sensitivity(tree)) == 4
+    us.plot_sensitivity(tree).draw_without_rendering()
+
+
 @pytest.mark.slow
 def test_power_scaling_agrees_with_other_fits(bandit):
     world, candidates = bandit

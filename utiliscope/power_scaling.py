@@ -32,12 +32,13 @@ _BITS = np.concatenate([[0.0], np.geomspace(1e-4, 4000.0, 2**14 - 1)])
 _DECAYED = -30.0  # nats: an integrand that ends above this has not converged
 _AGREES = 1e-3  # nats
 _POWERS = (0.99, 1.01)  # ArviZ's own
+_LEAST_TAIL = 5  # weights to which a Pareto law can be fitted
 
 
 class PowerScaled(NamedTuple):
     """Utilities `[U]` under other weights. probability; std_error (Monte Carlo, of draws and value tails); pareto_k of
     the importance weights: above 0.7 they, and so the probabilities and their errors, are not to be trusted. 0 where
-    none were needed."""
+    none were needed, inf for fewer draws than 25."""
 
     probability: np.ndarray
     std_error: np.ndarray
@@ -228,9 +229,13 @@ def _slopes(log_prob, score):
 
 
 def _smoothed(log_weight):
-    """Log weights smoothed by PSIS, and their Pareto k; as they are if all alike."""
-    if np.ptp(log_weight) < 1e-9:
+    """Log weights smoothed by PSIS, and their Pareto k; as they are if the largest are alike, or too few to smooth."""
+    number = log_weight.size
+    tail = int(3 * np.sqrt(number)) if number > 225 else number // 5
+    if tail > 1 and np.ptp(np.sort(log_weight, axis=None)[-tail:]) < 1e-9:
         return log_weight, 0.0
+    if tail < _LEAST_TAIL:
+        return log_weight, np.inf
     dims = ("chain", "draw")
     smooth, pareto_k = xr.DataArray(-log_weight, dims=dims).azstats.psislw(dim=list(dims))
     return smooth.transpose(*dims).values, float(pareto_k)

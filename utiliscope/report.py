@@ -19,6 +19,8 @@ from .summaries import subject_table, weight_table
 from .weight_plot import plot_weights
 
 _MOST_ROWS = 20
+# Programs of one operator, whose utilities have prior 2^(-simplicity K).
+_WEIGHED = ("candidates", "noisy", "achieved", "boltzmann", "maxent")
 _PACKAGES = ("utiliscope", "jax", "numpyro", "arviz")
 
 
@@ -89,7 +91,8 @@ def _utility_figures(posterior):
                 "for it (up) than its length costs (right). The stair joins those that no other beats in both.",
             )
         )
-    if "subject_log_prob" not in posterior["posterior"].dataset:
+    attributes = posterior["posterior"].attrs
+    if attributes.get("program") in _WEIGHED and float(attributes.get("simplicity", 1.0)) > 0:
         figures.append(
             _figure(
                 plot_sensitivity(posterior),

@@ -84,7 +84,7 @@ def _told(posterior, which, law):
                 found = power_scaled(posterior, **{which: factor}, intelligence_law=law)
             except InputError:  # improper from here on
                 break
-            if found.pareto_k > _MOST_PARETO_K:
+            if not found.pareto_k <= _MOST_PARETO_K:  # not a number: no tail could be fitted
                 break
             told[factor] = found
     return sorted(told.items())

@@ -6,7 +6,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from utiliscope.plots import CHAINS, FAINT, INK, MUTED
+from utiliscope.picture_style import CHAINS, FAINT, INK, MUTED
 
 from .summaries import calibration_table, summary
 

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from utiliscope.plots import BLUE, FAINT, INK, MUTED, RED
+from utiliscope.picture_style import BLUE, FAINT, INK, MUTED, RED
 
 from .search import Scores, Setting, apart, best_setting, left_out
 

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from .law_path import takeovers
+from .beta_path import takeovers
 from .laws import LN2
 from .picture_style import CHAINS, INK, MUTED, plain, title
 
