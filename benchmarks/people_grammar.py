@@ -26,7 +26,7 @@ class Hypotheses(NamedTuple):
     """`U` utilities, and what each of `E` demonstrations says of them.
 
     names: `U`. code_length: `[U]` bits. value: `[E, U]` achieved. intelligence: `[E, U]` bits. log_weight: `[E, U]`
-    ln h(g) / Z, for each beta.
+    ln h(g) / Z, for each law by name: here beta.
     """
 
     names: list[str]
@@ -35,31 +35,15 @@ class Hypotheses(NamedTuple):
     intelligence: np.ndarray
     log_weight: dict[float, np.ndarray]
 
-    def log_prob(self, beta):
+    def log_prob(self, law, simplicity=1.0):
         """`[E, U]` log posterior, each demonstration for itself."""
-        return normalised(self.log_weight[beta] - LN2 * self.code_length)
+        return normalised(self.log_weight[law] - simplicity * LN2 * self.code_length)
 
 
 def whole_grammar(behaviour, world, first, *, max_bits, num_sequences):
     """Print what mass falls on the true reward among all programs of up to `max_bits` bits, and what beats it."""
-    # "yellow" is the tile of the goal alone: a second name for it.
-    features = {name: values for name, values in world.features.items() if name != "yellow"}
-    world = dataclasses.replace(world, horizon=HORIZON, features=features)
-    grammar = us.Grammar(world)
-    started = time.perf_counter()
-    candidates = grammar.enumerate(max_bits)
-    enumerated = time.perf_counter()
-    short = hypotheses(behaviour, world, candidates, num_sequences)
-    programs, bits = zip(*(written(grammar, dangerous) for dangerous in DANGEROUS), strict=True)
-    rewards = grammar.select(programs).select(programs)
-    true = hypotheses(behaviour, world, us.Candidates(rewards.names, np.array(bits), rewards.payoffs), num_sequences)
-    found = [place_of(grammar, short, true, u) for u in range(len(CODES))]
-    print(
-        f"{len(candidates)} hypotheses of up to {max_bits:g} bits, {found.count(None)} true rewards that are longer; "
-        f"{enumerated - started:.0f} s for the list, {time.perf_counter() - enumerated:.0f} s for values and tails"
-    )
-    both = joined(short, true, [u for u, place in enumerate(found) if place is None])
-    places = np.array([both.names.index(true.names[u]) if place is None else place for u, place in enumerate(found)])
+    laws = {beta: us.ExponentialLaw(beta) for beta in BETAS}
+    short, true, both, places = all_programs(behaviour, world, laws, max_bits=max_bits, num_sequences=num_sequences)
     which, condition = first.reward_code.map(CODES.index).to_numpy(), first.condition.to_numpy()
     print_scores(true, both, places, which, condition)
     print_rewards(both, places, which, condition, len(short.names))
@@ -67,16 +51,40 @@ def whole_grammar(behaviour, world, first, *, max_bits, num_sequences):
     print_pooled(both, places, which, condition)
 
 
-def hypotheses(behaviour, world, candidates, num_sequences) -> Hypotheses:
+def all_programs(behaviour, world, laws, *, max_bits, num_sequences):
+    """The programs of up to `max_bits` bits, the true rewards, both together, and `[8]` the place of each true one."""
+    # "yellow" is the tile of the goal alone: a second name for it.
+    features = {name: values for name, values in world.features.items() if name != "yellow"}
+    world = dataclasses.replace(world, horizon=HORIZON, features=features)
+    grammar = us.Grammar(world)
+    started = time.perf_counter()
+    candidates = grammar.enumerate(max_bits)
+    enumerated = time.perf_counter()
+    short = hypotheses(behaviour, world, candidates, num_sequences, laws)
+    programs, bits = zip(*(written(grammar, dangerous) for dangerous in DANGEROUS), strict=True)
+    rewards = grammar.select(programs).select(programs)
+    rewards = us.Candidates(rewards.names, np.array(bits), rewards.payoffs)
+    true = hypotheses(behaviour, world, rewards, num_sequences, laws)
+    found = [place_of(grammar, short, true, u) for u in range(len(CODES))]
+    print(
+        f"{len(candidates)} hypotheses of up to {max_bits:g} bits, {found.count(None)} true rewards that are longer; "
+        f"{enumerated - started:.0f} s for the list, {time.perf_counter() - enumerated:.0f} s for values and tails"
+    )
+    both = joined(short, true, [u for u, place in enumerate(found) if place is None])
+    places = np.array([both.names.index(true.names[u]) if place is None else place for u, place in enumerate(found)])
+    return short, true, both, places
+
+
+def hypotheses(behaviour, world, candidates, num_sequences, laws) -> Hypotheses:
     tails = sequence_tails(np.random.default_rng(0), world, candidates.payoffs, num_sequences=num_sequences)
     value = np.minimum(episode_utilities(behaviour, world, candidates.payoffs), tails.values[:, -1])
     with jax.enable_x64(True):
         bits = jax.vmap(tails.bits)(value)
         weights = {
-            beta: jax.vmap(lambda g, beta=beta: log_intelligence_weight(us.ExponentialLaw(beta), tails, g))(bits)
-            for beta in BETAS
+            name: jax.vmap(lambda g, law=law: log_intelligence_weight(law, tails, g))(bits)
+            for name, law in laws.items()
         }
-    weights = {beta: np.asarray(weight) for beta, weight in weights.items()}
+    weights = {name: np.asarray(weight) for name, weight in weights.items()}
     return Hypotheses(candidates.names, candidates.code_length, value, np.asarray(bits), weights)
 
 
@@ -87,7 +95,7 @@ def joined(short, true, some) -> Hypotheses:
         np.append(short.code_length, true.code_length[some]),
         np.hstack([short.value, true.value[:, some]]),
         np.hstack([short.intelligence, true.intelligence[:, some]]),
-        {beta: np.hstack([short.log_weight[beta], true.log_weight[beta][:, some]]) for beta in BETAS},
+        {name: np.hstack([short.log_weight[name], true.log_weight[name][:, some]]) for name in short.log_weight},
     )
 
 
