@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.linalg import cho_factor, cho_solve
 
 _TRIED, _MOST_STEPS = 40, 160  # of Newton's method, each time and in all
-_LONGEST, _PRECISION = 2.0, 1e-5  # of its steps, in each ln G; the last one leaves the square of its size
+_LONGEST, _PRECISION = 1.0, 1e-5  # of its steps, in each ln G; the last one leaves the square of its size
 
 
 class Method(NamedTuple):
@@ -35,6 +36,32 @@ class Method(NamedTuple):
     normal: Callable
 
 
+class Solver(NamedTuple):
+    """A symmetric matrix, its Cholesky factor, whether it is positive, and its inverse times one vector."""
+
+    matrix: jax.Array
+    factor: jax.Array
+    minimal: jax.Array
+    across: jax.Array
+
+
+def solver(matrix, across) -> Solver:
+    factor = cho_factor(matrix)[0]
+    minimal = jnp.isfinite(jnp.diagonal(factor)).all()
+    return Solver(matrix, factor, minimal, _solve(matrix, factor, minimal, across))
+
+
+def solve(solver: Solver, right):
+    """Matrix^-1 right, also where the matrix is not positive; linear in `right`."""
+    return _solve(*solver[:3], right)
+
+
+def _solve(matrix, factor, minimal, right):
+    return jax.lax.cond(
+        minimal, lambda right: cho_solve((factor, False), right), lambda right: jnp.linalg.solve(matrix, right), right
+    )
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def design_point(method: Method, plain, shape, reward, value):
     """x `[S, A]` and t for Gamma variables of `shape` c `[S, A]`, and payoffs `[S, A]`; nan if they are not found.
@@ -54,9 +81,10 @@ def design_point(method: Method, plain, shape, reward, value):
         size = jnp.abs(move).max()
         scale = jnp.minimum(1.0, longest / size)
         close = (size <= _PRECISION) & ~careful
-        minimal = jax.lax.cond(close, method.minimal, lambda _: True, system)
-        anew = ~jnp.isfinite(size) | ~minimal | ((count % _TRIED == _TRIED - 1) & ~close)
-        moved = method.normal(plain, shape, x + scale * move), slope + scale * change
+        anew = ~jnp.isfinite(size) | (close & ~method.minimal(system)) | ((count % _TRIED == _TRIED - 1) & ~close)
+        # Long ones are cut each by itself: what is far from its end would else hold up the rest.
+        move = jnp.clip(move, -longest, longest)
+        moved = method.normal(plain, shape, x + move), slope + scale * change
         x, slope = jax.tree.map(partial(jnp.where, anew), start, moved)
         count = jnp.where(anew, (count // _TRIED + 1) * _TRIED, count + 1)
         return x, slope, jnp.where(anew, longest / 2, longest), close & ~anew, count

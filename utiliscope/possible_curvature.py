@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_factor, cho_solve
 
-from .design_point import Method
+from .design_point import Method, Solver, solve, solver
 
 _STEEP = 100.0  # curvature across the surface V = v; along it, it is about 1
 
@@ -32,7 +31,7 @@ class _Parts(NamedTuple):
 class _System(NamedTuple):
     """H + s grad V grad V^T `[S A, S A]`, s, grad V `[S A]`."""
 
-    matrix: jax.Array
+    solver: Solver
     steep: jax.Array
     gradient: jax.Array
 
@@ -70,26 +69,23 @@ def _system(plain, shape, slope, parts, x, careful) -> _System:
     gradient = parts.gradient.reshape(-1)
     steep = _STEEP / jnp.maximum((gradient**2).sum(), jnp.finfo(x.dtype).tiny)
     hessian = jnp.diag(jnp.exp(x).reshape(-1)) - jnp.where(careful, 0.0, slope) * parts.hessian
-    return _System(hessian + steep * jnp.outer(gradient, gradient), steep, gradient)
+    return _System(solver(hessian + steep * jnp.outer(gradient, gradient), gradient), steep, gradient)
 
 
 def _solved(system, short, gap):
-    right = jnp.stack([short.reshape(-1), system.gradient], axis=1)
-    found = cho_solve(cho_factor(system.matrix), right)
-    found = jax.lax.cond(jnp.isfinite(found[0, 1]), lambda *_: found, jnp.linalg.solve, system.matrix, right)
-    change = (gap + system.gradient @ found[:, 0]) / (system.gradient @ found[:, 1])
-    return (change * found[:, 1] - found[:, 0]).reshape(short.shape), change - system.steep * gap
+    found, along = solve(system.solver, short.reshape(-1)), system.solver.across
+    change = (gap + system.gradient @ found) / (system.gradient @ along)
+    return (change * along - found).reshape(short.shape), change - system.steep * gap
 
 
 def _minimal(system):
-    return jnp.isfinite(jnp.linalg.cholesky(system.matrix)).all()
+    return system.solver.minimal
 
 
 def _log_curvature(plain, shape, slope, parts, x):
-    matrix, _, gradient = _system(plain, shape, slope, parts, x, False)
-    factor = cho_factor(matrix)
-    across = 0.5 * jnp.log(gradient @ cho_solve(factor, gradient))
-    return across + jnp.log(jnp.diagonal(factor[0])).sum() - 0.5 * jnp.log(shape).sum()
+    equations, _, gradient = _system(plain, shape, slope, parts, x, False)
+    half = jnp.log(jnp.diagonal(equations.factor)).sum()
+    return half + 0.5 * jnp.log(gradient @ equations.across) - 0.5 * jnp.log(shape).sum()
 
 
 def _normal(plain, shape, x):

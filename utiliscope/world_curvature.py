@@ -23,7 +23,9 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import lu_factor, lu_solve
 
-from .design_point import Method
+from .design_point import Method, Solver, solve, solver
+
+_STEEP = 100.0  # curvature across the surface V = v; along it, it is about 1
 
 
 class One(NamedTuple):
@@ -46,11 +48,26 @@ class _Parts(NamedTuple):
     moved: jax.Array
 
 
-class _System(NamedTuple):
-    """The equations' matrix `[2 S + 1, 2 S + 1]`, the t in it, and what it was made of."""
+class _Equations(NamedTuple):
+    """G = L - t X `[S, S]`, e `[S]`, W `[S, S]`, and the t in them."""
 
-    matrix: jax.Array
+    crossed: jax.Array
+    own: jax.Array
+    heavier: jax.Array
     slope: jax.Array
+
+
+class _System(NamedTuple):
+    """`_Equations`, y eliminated by G^-1, for w = h + Q e w: Q, s^2 = e, a = s G^-T rho, k, I - s Q s + k a a^T."""
+
+    equations: _Equations
+    inverse: jax.Array
+    back: jax.Array
+    scale: jax.Array
+    across: jax.Array
+    steep: jax.Array
+    solver: Solver
+    initial: jax.Array
     shape: jax.Array
     parts: _Parts
 
@@ -83,50 +100,57 @@ def _within(shape, policy, right):
     return (right - policy[..., None] * mean[:, None]) / shape[..., None]
 
 
-def _system(plain, shape, slope, parts, x, careful) -> _System:
-    slope = jnp.where(careful, 0.0, slope)
-    states = len(plain.initial)
+def _equations(shape, slope, parts) -> _Equations:
+    states = len(shape)
     pushed = _within(shape, parts.policy, parts.share[..., None])[..., 0]
     shifted = _within(shape, parts.policy, parts.moved)
     crossed = parts.onward - slope * jnp.einsum("sa,sat->st", pushed, parts.moved)
     heavier = parts.moved.reshape(-1, states).T @ shifted.reshape(-1, states)
-    own = jnp.diag((pushed * parts.share).sum(-1))
-    first = plain.initial[:, None]
-    none = jnp.zeros_like(first)
-    rows = [[crossed, -own, none], [-(slope**2) * heavier, crossed.T, -first], [first.T, none.T, jnp.zeros((1, 1))]]
-    return _System(jnp.block(rows), slope, shape, parts)
+    return _Equations(crossed, (pushed * parts.share).sum(-1), heavier, slope)
+
+
+def _system(plain, shape, slope, parts, x, careful) -> _System:
+    """Along the surface V = v the matrix is positive where f has its least there; across it, it is steepened."""
+    equations = _equations(shape, jnp.where(careful, 0.0, slope), parts)
+    inverse = jnp.linalg.inv(equations.crossed)
+    back = equations.slope**2 * inverse.T @ equations.heavier @ inverse
+    scale = jnp.sqrt(jnp.maximum(equations.own, 0.0))
+    across = scale * (plain.initial @ inverse)
+    steep = _STEEP / jnp.maximum((across**2).sum(), jnp.finfo(across.dtype).tiny)
+    matrix = jnp.eye(len(scale)) - scale[:, None] * back * scale + steep * jnp.outer(across, across)
+    return _System(equations, inverse, back, scale, across, steep, solver(matrix, across), plain.initial, shape, parts)
 
 
 def _solved(system, short, gap):
-    _, slope, shape, parts = system
-    states = len(short)
+    slope, shape, parts, inverse = system.equations.slope, system.shape, system.parts, system.inverse
     still = _within(shape, parts.policy, short[..., None])[..., 0]
-    behind = slope * jnp.einsum("sat,sa->t", parts.moved, still)
-    right = jnp.concatenate([-(parts.share * still).sum(-1), -behind, gap[None]])
-    found = jnp.linalg.solve(system.matrix, right)
-    worth, visited = found[:states], found[states:-1]
+    first = -(parts.share * still).sum(-1)
+    second = -slope * jnp.einsum("sat,sa->t", parts.moved, still)
+    bent = second @ inverse + system.back @ first
+    gap = gap - system.initial @ (inverse @ first)
+    found, along = solve(system.solver, system.scale * bent), system.solver.across
+    change = (gap - system.across @ found) / (system.across @ along)
+    whole = system.scale * (found + change * along)
+    change = change - system.steep * gap
+    worth = inverse @ (first + whole)
+    visited = bent + change * (system.initial @ inverse) + system.back @ whole
     push = slope * parts.moved @ worth + parts.share * visited[:, None]
-    return _within(shape, parts.policy, push[..., None])[..., 0] - still, found[-1]
+    return _within(shape, parts.policy, push[..., None])[..., 0] - still, change
 
 
 def _minimal(system):
-    """Without w and with y in units of what rows change, H along the surface is a matrix `[S, S]`."""
-    states = len(system.parts.onward)
-    crossed, own = system.matrix[:states, :states], -jnp.diagonal(system.matrix[:states, states:-1])
-    scale = jnp.sqrt(jnp.maximum(own, 0.0))
-    across = scale * jnp.linalg.solve(crossed.T, system.matrix[-1, :states])
-    across = across / jnp.maximum(jnp.linalg.norm(across), jnp.finfo(across.dtype).tiny)
-    ways = jnp.linalg.solve(crossed, jnp.diag(scale))
-    curved = jnp.eye(states) + ways.T @ system.matrix[states:-1, :states] @ ways
-    along = jnp.eye(states) - jnp.outer(across, across)
-    return jnp.isfinite(jnp.linalg.cholesky(along @ curved @ along + jnp.outer(across, across))).all()
+    return system.solver.minimal
 
 
 def _log_curvature(plain, shape, slope, parts, x):
     """det H grad V^T H^-1 grad V det L^2 = det B det(the equations' matrix), from both ways to eliminate."""
     blocks = jnp.log(jnp.where(plain.available, shape, 0.0).sum(-1) * _width(shape, parts.policy)).sum()
-    whole = jnp.linalg.slogdet(_system(plain, shape, slope, parts, x, False).matrix)[1]
-    return 0.5 * (blocks + whole) - jnp.linalg.slogdet(parts.onward)[1]
+    crossed, own, heavier, _ = _equations(shape, slope, parts)
+    first = plain.initial[:, None]
+    none = jnp.zeros_like(first)
+    rows = [[crossed, -jnp.diag(own), none], [-(slope**2) * heavier, crossed.T, -first]]
+    whole = jnp.block([*rows, [first.T, none.T, jnp.zeros((1, 1))]])
+    return 0.5 * (blocks + jnp.linalg.slogdet(whole)[1]) - jnp.linalg.slogdet(parts.onward)[1]
 
 
 def _normal(plain, shape, x):
