@@ -42,8 +42,8 @@ def laplace_bits(world: World, reward, value, *, policy_prior):
     returns float64 in any case. Within 3 % and a tenth of a bit of exact cases (bandits, independent contexts), mostly
     below them; nan where no policy is worth as much, or where the design point is not found.
 
-    Costs about nine solves of a `[2 S + 1, 2 S + 1]` system, or of an `[S A, S A]` one with `PossibleWorlds`, and two
-    more for a gradient. Raises InputError for other priors and for worlds with a horizon.
+    Costs about eight times three solves of `[S, S]` systems, or eight of an `[S A, S A]` one with `PossibleWorlds`, and
+    half as much again for a gradient. Raises InputError for other priors and for worlds with a horizon.
     """
     check_laplace(world, policy_prior)
     with full_precision(world, reward, value):
