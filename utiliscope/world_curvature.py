@@ -8,13 +8,14 @@ where E_{s,sa} = p_sa D_sa and M_{sa,s'} = gamma d_s p_sa (P_sa,s' - (P_p)_ss').
 e^x = c + t grad V, the blocks of f - t V are B = (I - 1 p^T)^T diag(c) (I - 1 p^T) + p p^T sum(c): positive, and
 inverted in closed form. Elsewhere they are put as if it were so: what this changes of Newton's method vanishes with the
 distance from its end, and it converges as fast. Left to solve are the equations for the changes y of the states'
-values and w of t d, `[2 S + 1]` with that of t:
+values, w of t d, and u of t:
 
 .. math:: (L - t X) y - e w = -E B^{-1} F, \quad -t^2 W y + (L - t X)^T w - u \rho = -t M^T B^{-1} F,
     \quad \rho \cdot y = v - V,
 
 L = I - gamma P_p, X = E B^-1 M, W = M^T B^-1 M, e the diagonal of E B^-1 E^T, rho the chances of first states and F
-what is short of e^x - c = t grad V. The step is B^-1 (t M y + E^T w - F).
+what is short of e^x - c = t grad V. The step is B^-1 (t M y + E^T w - F). Without y, which is G^-1 (.. + e w) for
+G = L - t X, they are of a symmetric matrix, I - sqrt(e) t^2 G^-T W G^-1 sqrt(e).
 """
 
 from typing import NamedTuple
