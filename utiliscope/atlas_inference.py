@@ -108,8 +108,10 @@ def sample_weights(
                 if states is None:
                     keys = jax.random.split(chain_key, num_chains)
                     states = warmed_up(compiled, keys, starts, correction, num_warmup, num_samples)
-                states, samples, stats, _ = compiled(keys, None, states, correction, half)
-            drawn = jax.tree.map(lambda x: x[:, :half], samples)
+                # The first round is never kept: it finds directions, and what the second has to agree with.
+                number = half if index else max(num_samples // 4, 8)
+                states, samples, stats, _ = compiled(keys, None, states, correction, number)
+            drawn = jax.tree.map(lambda x, number=number: x[:, :number], samples)
             bits = drawn["intelligence"]
             beyond = float((~(bits <= atlas.deepest)).mean())
             history.append(float(bits.mean()))
