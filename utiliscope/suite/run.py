@@ -22,27 +22,22 @@ def run_batch(jobs: tuple[Job, ...], settings: Mapping) -> Iterator[tuple[Job, d
 
     from utiliscope.compilation import keep_compiled_code
     from utiliscope.suite.methods import reading
+    from utiliscope.suite.recording import recorded
 
     keep_compiled_code()
     world, name = jobs[0].shape
     task, candidates, measures = _world(world)
-    recorded = {}
+    recordings = {}
     for job in jobs:
         try:
-            recorded[job] = _roster(settings.get("agents_file"))[job.agent].agent.record(
-                jax.random.fold_in(jax.random.key(job.seed), job.recording_hash),
-                task.world,
-                task.grammar.parse(job.utility or "0"),
-                num_episodes=job.num_episodes,
-                num_steps=task.num_steps,
-            )
+            recordings[job] = recorded(job, task, _roster(settings.get("agents_file"))[job.agent])
         except Exception as error:
             yield job, error
-    if not recorded:
+    if not recordings:
         return
-    found = method(name, settings)(jax.random.key(0), task, candidates, list(recorded.values()))
+    found = method(name, settings)(jax.random.key(0), task, candidates, list(recordings.values()))
     found = reading(name, found)
-    for place, job in enumerate(recorded):
+    for place, job in enumerate(recordings):
         truth = _truth(world, settings.get("agents_file"), job)
         rows = [_row(claims, place, truth, measures) for claims in found.claims.values()]
         # Of several claims each entry is a list.
