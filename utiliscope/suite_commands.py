@@ -1,5 +1,6 @@
 """The commands `suite` and `tune`: agents whose utility is known, recorded, read by every method, and tuned on."""
 
+import inspect
 import sys
 import warnings
 from pathlib import Path
@@ -83,7 +84,6 @@ def suite(
 
 
 def tune(
-    context: typer.Context,
     out: Out,
     results: Annotated[
         Path | None,
@@ -121,7 +121,11 @@ def tune(
             )  # fmt: skip
             code = _execute(run, results, jobs, settings, executor, workers, scheduler, batch, resume)
         else:
-            _check_no_run(context)
+            _check_no_run(
+                agents=agents, worlds=worlds, goals=goals, episodes=episodes, seeds=seeds, agents_file=agents_file,
+                executor=executor, workers=workers, scheduler=scheduler, batch=batch, num_particles=num_particles,
+                tail_particles=tail_particles, concentrations=concentrations, resume=resume,
+            )  # fmt: skip
         run.say("tuning")
         from .tuning.outcome import tune_on, write_outcome
 
@@ -146,12 +150,11 @@ def _able(methods, all_of_them) -> list[str]:
     return [name for name in methods if name not in reasons]
 
 
-def _check_no_run(context) -> None:
-    """Raise InputError for options of a run, which does nothing where results are there."""
-    of_results = ("out", "results", "nulls")
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if name not in of_results and source is not None and source.name == "COMMANDLINE":
+def _check_no_run(**options) -> None:
+    """Raise InputError for options of a run that `tune` is given: where results are there they do nothing."""
+    usual = inspect.signature(tune).parameters
+    for name, value in options.items():
+        if value != usual[name].default:
             option = "--" + name.replace("_", "-")
             raise InputError(f"{option} is for a run, and --results names one that has ended; leave out one of them")
 
