@@ -1,5 +1,6 @@
 """`utiliscope suite` and `utiliscope tune`, from plan to report, small."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,7 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from utiliscope.cli import app
+from utiliscope.errors import InputError
 from utiliscope.suite.frames import results_frame
+from utiliscope.suite.results import read_result, write_result
+from utiliscope.suite_commands import _able
 from utiliscope.tuning.weights_file import read_weights
 
 SMALL = ["--worlds", "cliff", "--agents", "optimal,epsilon,random", "--goals", 1, "--episodes", "2"]
@@ -65,6 +69,8 @@ def test_a_folder_with_results_is_gone_on_with_only_when_asked(folder):
         (["--methods", "guessing"], "no method guessing"),
         (["--episodes", "few"], "--episodes is 'few'"),
         (["--episodes", "1.5"], "whole numbers"),
+        (["--episodes", "3,inf"], "whole numbers"),
+        (["--concentrations", "nan"], "numbers above 0"),
         (["--seeds", "0"], "seeds is 0"),
         (["--goals", "0"], "goals is 0"),
         (["--executor", "magic"], "no executor 'magic'"),
@@ -89,6 +95,46 @@ def test_agents_of_the_users_own(tmp_path):
     file.write_text("ROSTER = {'sleepy': 3}\n")
     result = call("suite", "--out", tmp_path / "two", *options, "--executor", "serial", "--agents-file", file)
     assert result.exit_code == 2 and "cannot be recorded" in result.output
+
+
+def test_a_suite_in_which_every_job_fails_says_why(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "class Broken:\n    def record(self, key, world, utility, *, num_episodes, num_steps):\n"
+        "        raise ValueError('no such luck')\n\n\nROSTER = {'broken': Broken()}\n"
+    )
+    options = ["--worlds", "cliff", "--agents", "broken", "--goals", 1, "--episodes", "2", "--methods", "prior"]
+    out = tmp_path / "out"
+    result = call("suite", "--out", out, *options, "--executor", "serial", "--agents-file", file)
+    said = " ".join(result.output.split())
+    assert result.exit_code == 2 and "1 jobs failed" in said and "no such luck" in said and "--resume" in said
+    assert not (out / "report.html").exists()
+
+
+def test_agents_that_have_gone(folder, tmp_path):
+    there = tmp_path / "there"
+    (there / "jobs").mkdir(parents=True)
+    for path in (folder / "jobs").glob("*optimal*"):
+        job, row = read_result(path)
+        write_result(there, dataclasses.replace(job, agent="gone"), row)
+    (there / "suite.json").write_text((folder / "suite.json").read_text())
+    with pytest.raises(InputError, match="recordings of gone"):
+        results_frame(there)
+
+
+def test_methods_that_cannot_run(monkeypatch):
+    monkeypatch.setattr("utiliscope.suite.memo_peer.why_not", lambda: "memo is not installed")
+    with pytest.warns(UserWarning, match="memo is left out: memo is not installed"):
+        assert _able(["prior", "memo"], True) == ["prior"]
+    with pytest.raises(InputError, match="memo cannot run: memo is not installed"):
+        _able(["prior", "memo"], False)
+
+
+@pytest.mark.parametrize(("option", "value"), [("--agents", "optimal"), ("--seeds", 2), ("--resume", None)])
+def test_options_of_a_run_are_refused_where_results_are_there(folder, tmp_path, option, value):
+    given = [option] if value is None else [option, value]
+    result = call("tune", "--out", tmp_path / "tuned", "--results", folder, *given)
+    assert result.exit_code == 2 and f"{option} is for a run" in " ".join(result.output.split()), result.output
 
 
 def test_tuning_needs_evidence(folder, tmp_path):

@@ -11,6 +11,7 @@ from utiliscope.laws import LN2
 from utiliscope.suite.jobs import Job
 from utiliscope.suite.results import write_result
 from utiliscope.tuning.evidence import Evidence, Laws, read_evidence
+from utiliscope.tuning.outcome import Outcome
 from utiliscope.tuning.search import Setting, apart, best_setting, left_out, score_settings, standing
 from utiliscope.tuning.surface import plot_surface
 from utiliscope.tuning.tables import ALL, family_table, weights_of
@@ -152,6 +153,26 @@ def test_evidence_is_read_from_results(tmp_path):
         read_evidence(tmp_path, {"optimal": ("best", "agent")}, lambda *_: (np.ones(3), 2))
     with pytest.raises(InputError, match="candidates"):
         read_evidence(tmp_path, families, lambda *_: (np.ones(4), 2))
+
+
+def test_evidence_that_is_no_number_is_refused(tmp_path):
+    (tmp_path / "jobs").mkdir()
+    row = {"grid_evidence": [[[0.0, float("nan")]]], "grid_error": [[0.1]]}
+    row |= {"grid_concentrations": [1.0], "grid_laws": ["exponential:0"]}
+    write_result(tmp_path, Job("w", "optimal", "reach(G)", 3, 0, "intelligence"), row)
+    with pytest.raises(InputError, match="is no number"):
+        read_evidence(tmp_path, {"optimal": ("best", "agent")}, lambda *_: (np.ones(2), 1))
+
+
+def test_errors_that_one_seed_cannot_tell_are_not_shown():
+    evidence = [
+        one._replace(job=dataclasses.replace(one.job, utility=f"{r}", seed=0)) for r, one in enumerate(made_up(6))
+    ]
+    scores = score_settings(evidence, LAWS, **FEW)
+    weights = weights_of(scores, best_setting(scores.by_family))
+    text = Outcome(scores, family_table(evidence, scores), weights).text()
+    assert np.isnan(family_table(evidence, scores).tuned_error).sum() == 3
+    assert "nan" not in text and text.count("±") == 5 and f"law {weights.law}" in text
 
 
 def test_weights_are_written_and_read(tmp_path):

@@ -206,7 +206,7 @@ def _best(world, payoffs):
 
 
 def _end_slope(values, heights, best):
-    """Bits for each halving of the distance to the best value, over the last part of a curve; not below 1."""
+    """Bits for each halving of the distance to the best value, over a curve's last part; 0 where it comes no nearer."""
     start = np.searchsorted(heights, (1 - _END) * heights[-1])
     gaps = best - values[[min(start, len(values) - 1), -1]]
     if not gaps[0] > gaps[1] > 0:

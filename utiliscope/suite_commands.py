@@ -1,6 +1,8 @@
 """The commands `suite` and `tune`: agents whose utility is known, recorded, read by every method, and tuned on."""
 
+import inspect
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -63,12 +65,9 @@ def suite(
     """
     with reporting() as run, output_folder(out) as run.clean_up:
         run.say("planning")
-        from .suite.methods import METHODS, why_skipped
+        from .suite.methods import METHODS
 
-        chosen = _chosen(methods, METHODS, "method")
-        for name in chosen:
-            if why_skipped(name):
-                raise InputError(f"the method {name} cannot run: {why_skipped(name)}")
+        chosen = _able(_chosen(methods, METHODS, "method"), methods == _ALL)
         jobs, settings = _planned(
             agents, worlds, chosen, goals, episodes, seeds, agents_file, num_particles, tail_particles, concentrations
         )
@@ -121,8 +120,12 @@ def tune(
                 concentrations,
             )  # fmt: skip
             code = _execute(run, results, jobs, settings, executor, workers, scheduler, batch, resume)
-        elif resume:
-            raise InputError("--resume goes on with a run, and --results names one that has ended; give one of them")
+        else:
+            _check_no_run(
+                agents=agents, worlds=worlds, goals=goals, episodes=episodes, seeds=seeds, agents_file=agents_file,
+                executor=executor, workers=workers, scheduler=scheduler, batch=batch, num_particles=num_particles,
+                tail_particles=tail_particles, concentrations=concentrations, resume=resume,
+            )  # fmt: skip
         run.say("tuning")
         from .tuning.outcome import tune_on, write_outcome
 
@@ -133,6 +136,27 @@ def tune(
         print(f"weights: {out / _TUNED[0]}")
         if code:
             raise typer.Exit(code)
+
+
+def _able(methods, all_of_them) -> list[str]:
+    """The methods that can run here; of all that there are, those that cannot are left out with a warning."""
+    from .suite.methods import why_skipped
+
+    reasons = {name: why_skipped(name) for name in methods if why_skipped(name)}
+    for name, reason in reasons.items():
+        if not all_of_them:
+            raise InputError(f"the method {name} cannot run: {reason}")
+        warnings.warn(f"the method {name} is left out: {reason}", stacklevel=2)
+    return [name for name in methods if name not in reasons]
+
+
+def _check_no_run(**options) -> None:
+    """Raise InputError for options of a run that `tune` is given: where results are there they do nothing."""
+    usual = inspect.signature(tune).parameters
+    for name, value in options.items():
+        if value != usual[name].default:
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"{option} is for a run, and --results names one that has ended; leave out one of them")
 
 
 def _planned(
@@ -146,7 +170,8 @@ def _planned(
 
     roster = read_roster(agents_file)
     families = {entry.family for entry in roster.values()}
-    named = _chosen(agents, [*roster, *sorted(families)], "agent") if agents != _ALL else list(roster)
+    known = dict.fromkeys([*roster, *sorted(families)])
+    named = list(roster) if agents == _ALL else _chosen(agents, known, "agent")
     wanted = [name for name, entry in roster.items() if name in named or entry.family in named]
     check_whole("seeds", seeds, 1)
     check_whole("num_particles", num_particles, 8)
@@ -183,6 +208,7 @@ def _execute(run, folder, jobs, settings, executor, workers, scheduler, batch, r
     missing = begin(folder, jobs, settings, resume=resume).missing
     # Results stay whatever happens: from here on an interrupt takes nothing back.
     run.clean_up = None
+    run.interrupted = f"interrupted; what was done is in {folder}, the same command with --resume goes on"
     if scheduler is None:
         prepare(list(dict.fromkeys(job.world for job in missing if job.method == "intelligence")), settings, run.say)
     table = LiveTable(run)
@@ -200,8 +226,11 @@ def _execute(run, folder, jobs, settings, executor, workers, scheduler, batch, r
         from .suite.results import failures
 
         reasons = [f"{job.name}: {reason}" for job, reason in failures(folder).items()]
+        failed = f"{outcome.failed} jobs failed, such as {reasons[0]}"
+        if not outcome.done:
+            raise InputError(f"{failed}. Every reason is in {folder / 'failed'}; with --resume they are tried again")
         run.done()
-        print(f"{outcome.failed} jobs failed, such as {reasons[0]}", file=sys.stderr)
+        print(failed, file=sys.stderr)
     return outcome.exit_code
 
 
@@ -221,7 +250,7 @@ def _numbers(name, text) -> list:
         found = [float(part) for part in text.split(",")]
     except ValueError:
         raise InputError(f"--{name} is {text!r}; give numbers by commas, such as 3,30") from None
-    if name == "episodes" and not all(number >= 1 and number == int(number) for number in found):
+    if name == "episodes" and not all(number >= 1 and number.is_integer() for number in found):
         raise InputError(f"--{name} is {text!r}; they are whole numbers of at least 1")
     if not all(0 < number < float("inf") for number in found):
         raise InputError(f"--{name} is {text!r}; they are numbers above 0")

@@ -62,9 +62,11 @@ def method(name: str, settings: Mapping):
 
 def prepare(worlds, settings: Mapping, say) -> None:
     """The value tails of `worlds`, before workers need them: shared on disk, and using all cores by themselves."""
+    from utiliscope.suite.places import task_of
+
     for number, world in enumerate(worlds):
         say(f"value tails of the worlds {number}/{len(worlds)}")
-        task = _task(world)
+        task = task_of(world)
         method("intelligence", settings).gauges(task.world, task.candidates)
 
 
@@ -85,18 +87,12 @@ def _roster(agents_file):
 
 
 @functools.cache
-def _task(name):
-    from utiliscope.suite.worlds import WORLDS
-
-    return WORLDS[name]()
-
-
-@functools.cache
 def _world(name):
     """A world of the suite, its candidates, and what scores in it are measured by: worked out once in each process."""
+    from utiliscope.suite.places import task_of
     from utiliscope.suite.yardsticks import yardsticks
 
-    task = _task(name)
+    task = task_of(name)
     return task, task.candidates, yardsticks(task, task.candidates)
 
 

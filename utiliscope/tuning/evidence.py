@@ -64,6 +64,8 @@ def read_evidence(folder: Path, families: Mapping[str, tuple[str, str]], places)
         log_evidence = np.array(row["grid_evidence"], np.float64)
         if log_evidence.shape[-1] != len(code_length):
             raise InputError(f"{path} is of {log_evidence.shape[-1]} candidates, not {len(code_length)}; run it anew")
+        if not np.isfinite(log_evidence).all():
+            raise InputError(f"{path} holds evidence that is no number; delete it, and run the suite with --resume")
         found.append(Evidence(job, family, kind, log_evidence, np.array(row["grid_error"]), code_length, truth))
         grids.add((tuple(row["grid_concentrations"]), tuple(row["grid_laws"])))
     if not found:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from utiliscope.outputs import written_whole
@@ -26,7 +27,7 @@ class Outcome(NamedTuple):
         shown = self.families.copy()
         for name in ("tuned", "one_to_one", "oracle", "prior", "gain"):
             error = shown.pop(f"{name}_error")
-            shown[name] = [f"{value:.2f} ± {spread:.2f}" for value, spread in zip(shown[name], error)]
+            shown[name] = [_with_error(value, spread) for value, spread in zip(shown[name], error)]
         chosen = self.weights
         return (
             shown.drop(columns="random_share").to_string(index=False)
@@ -34,11 +35,17 @@ class Outcome(NamedTuple):
         )
 
 
+def _with_error(value, error) -> str:
+    # One seed alone says nothing of the error.
+    return f"{value:.2f}" + ("" if np.isnan(error) else f" ± {error:.2f}")
+
+
 def tune_on(folder: Path, *, nulls: bool = True) -> Outcome:
     """Tune on the results of a suite whose method "intelligence" has run.
 
     nulls: whether what is after nothing counts, with "0" for its utility. Raises InputError for a folder without
-    evidence, or with a single family of agents. Costs seconds for each thousand of recordings.
+    evidence, or with a single family of agents. Costs seconds for each thousand of recordings, and about half a minute
+    for each world, to see which candidates are the true utilities.
     """
     from utiliscope.agents.roster import read_roster
     from utiliscope.suite.places import Places

@@ -21,7 +21,8 @@ def family_table(evidence: Sequence[Evidence], scores: Scores) -> pd.DataFrame:
     under what is best on the family itself, which nobody can know. prior: of simplicity alone. gain: tuned less
     one_to_one, recording by recording.
 
-    Errors of a family are over seeds (see `summary`); those of all are over families, taken as drawn from all kinds.
+    Errors of a family are over seeds (see `summary`), nan where an agent has one seed alone; those of all are over
+    families, taken as drawn from all kinds.
     """
     chosen, usual, places = left_out(scores), standing(scores), {name: f for f, name in enumerate(scores.families)}
     own = [best_setting(scores.by_family[f : f + 1]) for f in range(len(scores.families))]
@@ -45,7 +46,9 @@ def family_table(evidence: Sequence[Evidence], scores: Scores) -> pd.DataFrame:
         row = {"family": name, "recordings": int(agents.recordings.sum()), **settings_of(scores, chosen[places[name]])}
         for column in columns:
             row[column] = agents[column].mean()
-            row[f"{column}_error"] = float(np.sqrt((agents[f"{column}_error"] ** 2).sum()) / len(agents))
+            # Of agents with one seed the error is not known, and so not that of their family: never 0.
+            squares = (agents[f"{column}_error"] ** 2).sum(skipna=False)
+            row[f"{column}_error"] = float(np.sqrt(squares) / len(agents))
         found.append(row)
     table = pd.DataFrame(found)
     every = {"family": ALL, "recordings": len(frame), **settings_of(scores, best_setting(scores.by_family))}
