@@ -7,7 +7,7 @@ from xi, made h(g) times likelier by its intelligence g for those weights, and i
 
 Expected utility is theta . mu(pi), with mu the expected discounted feature counts. g is had for any theta by Laplace's
 method, corrected by an atlas of splitting runs. Where random policies do not tie, Z is the same for all theta. g does
-not depend on the scale of theta, which is known from its prior alone; weights are sampled as normal scores of that
+not depend on the scale of theta, which is known from its prior alone; weights are sampled as logistic scores of that
 prior, since its tails may be so heavy that NUTS would not come back from them.
 
 Reference: "Finding Goals in the World Model" (AI Alignment Forum, 2022), its formula for P(U) and footnote 7.
@@ -15,7 +15,7 @@ Reference: "Finding Goals in the World Model" (AI Alignment Forum, 2022), its fo
 
 import numpyro
 import numpyro.distributions as dist
-from jax.scipy.special import ndtr
+from jax.nn import sigmoid
 
 from utiliscope.atlas import atlas_bits
 from utiliscope.laws import sampled_law
@@ -30,8 +30,8 @@ def weights(counts, world, weights, atlas, *, policy_prior, intelligence_law, si
     atlas: Atlas; its runs are of random policies from `policy_prior`, the measure of both policies and bits.
     """
     law = sampled_law(intelligence_law)
-    score = numpyro.sample("score", dist.Normal().expand([len(weights)]).to_event(1))
-    theta = numpyro.deterministic("weights", weights.prior.icdf(ndtr(score)))
+    score = numpyro.sample("score", dist.Logistic().expand([len(weights)]).to_event(1))
+    theta = numpyro.deterministic("weights", weights.prior.icdf(sigmoid(score)))
     numpyro.factor("simplicity", (simplicity - 1.0) * weights.distribution.log_prob(theta))
 
     policy = numpyro.sample("policy", policy_prior.distribution(world))

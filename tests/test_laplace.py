@@ -97,6 +97,22 @@ def test_possible_worlds_are_averaged():
     np.testing.assert_allclose(bits(twice, REWARD, [1.0, 1.9]), bits(WORLD, REWARD, [1.0, 1.9]), rtol=1e-6)
 
 
+def test_derivatives_of_one_world_are_those_of_it_twice():
+    """Two ways to put the curvature; one state has a single action, another two that are alike."""
+    transition = np.array(WORLD.transition)
+    transition[1, 1] = transition[1, 0]
+    available = np.array([[True, True], [True, True], [True, False]])
+    one = us.world_model(transition, WORLD.initial, 0.8, available=available)
+    twice = us.possible_worlds([one, one], [0.3, 0.7])
+
+    def slopes(world):
+        of = jax.value_and_grad(lambda reward, value: laplace_bits(world, reward, value, policy_prior=XI), (0, 1))
+        value, (by_reward, by_value) = jax.jit(of)(jnp.array(REWARD), 1.9)
+        return np.array([value, *by_reward, by_value])
+
+    np.testing.assert_allclose(slopes(one), slopes(twice), rtol=1e-6)
+
+
 def test_a_plain_call_is_in_full_precision():
     with jax.enable_x64(False):
         found = laplace_bits(WORLD, REWARD, 1.9, policy_prior=XI)

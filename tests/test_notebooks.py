@@ -7,7 +7,7 @@ import nbclient
 import pytest
 
 # A minute each; the others run with every change, and so does the example of the README.
-SLOW = {"01_from_recording_to_posterior", "02_possible_worlds"}
+SLOW = {"01_from_recording_to_posterior", "02_possible_worlds", "03_toy_agents_and_tuning"}
 NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("*.py"))
 
 

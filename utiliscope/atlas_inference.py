@@ -4,9 +4,7 @@ Rounds of NUTS, each on an atlas with more splitting runs in directions that the
 agree; the last is then run for as long as was asked. The first is never reported.
 """
 
-import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import arviz as az
@@ -14,13 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro import distributions as dist
-from numpyro.infer import NUTS
-from threadpoolctl import threadpool_limits
 
 from .atlas import joined, make_atlas
+from .atlas_chains import compiled_chains, warmed_up
 from .diagnostics import pareto_k
 from .errors import check_whole
-from .inputs import asked_for
 from .laws import ExponentialLaw
 from .payoffs import Payoffs
 from .sampling import STATS
@@ -72,7 +68,7 @@ def sample_weights(
     h(g_fresh) / h(g) (Vehtari et al. 2024; above 0.7 the draws are not those of the posterior); `runs` of the whole
     atlas; `seconds` of each part.
 
-    Runs in float64. Costs about eight solves of `[S A, S A]` systems a gradient (see `benchmarks/laplace.py`) and
+    Runs in float64. Costs about eight solves of `[S, S]` systems a gradient (see `benchmarks/laplace.py`) and
     `num_runs` splitting runs a round; one compilation. Raises InputError for priors that have no density or no
     quantiles, and where the posterior would be improper. `key` is consumed.
     """
@@ -104,16 +100,18 @@ def sample_weights(
             if compiled is None:
                 say("compiling")
                 with _timed(seconds, "compiling"):
-                    compiled = _compiled(
+                    compiled = compiled_chains(
                         program, counts, world, weights, settings, num_warmup, num_samples, correction, starts[0]
                     )
             say(f"sampling, round {index + 1}")
             with _timed(seconds, "sampling"):
                 if states is None:
                     keys = jax.random.split(chain_key, num_chains)
-                    states = compiled(keys, starts, None, correction, num_warmup)[0]
-                states, samples, stats = compiled(keys, None, states, correction, half)
-            drawn = jax.tree.map(lambda x: x[:, :half], samples)
+                    states = warmed_up(compiled, keys, starts, correction, num_warmup, num_samples)
+                # The first round is never kept: it finds directions, and what the second has to agree with.
+                number = half if index else max(num_samples // 4, 8)
+                states, samples, stats, _ = compiled(keys, None, states, correction, number)
+            drawn = jax.tree.map(lambda x, number=number: x[:, :number], samples)
             bits = drawn["intelligence"]
             beyond = float((~(bits <= atlas.deepest)).mean())
             history.append(float(bits.mean()))
@@ -125,7 +123,7 @@ def sample_weights(
             directions = _spread_out(drawn, mean_counts, num_runs)[0]
         say("sampling, last round")
         with _timed(seconds, "sampling"):
-            rest = compiled(keys, None, states, correction, num_samples - half)[1:]
+            rest = compiled(keys, None, states, correction, num_samples - half)[1:3]
             samples, stats = jax.tree.map(partial(_continued, half), (samples, stats), rest)
         say("checking")
         with _timed(seconds, "checking"):
@@ -141,60 +139,6 @@ def sample_weights(
 def _continued(half, first, rest):
     """`half` draws and those that come after them, `[chains, draws, ...]`."""
     return np.concatenate([first[:, :half], rest[:, : rest.shape[1] - half]], axis=1)
-
-
-def _compiled(program, counts, world, weights, settings, num_warmup, num_samples, atlas, start):
-    """One chain, compiled once for all rounds: from a start, or from where it stopped, for any number of steps."""
-
-    def advance(key, start, state, fresh, atlas, number):
-        kernel = NUTS(program)
-        given = dict(counts=counts, world=world, weights=weights, atlas=atlas, **settings)
-        inputs = {name: given[name] for name in asked_for(program, "policy")}
-        first = kernel.init(key, num_warmup, start, (), inputs)
-        if state is not None:
-            # Another atlas makes another density where a chain stands.
-            state = state._replace(potential_energy=first.potential_energy, z_grad=first.z_grad)
-            state = jax.tree.map(partial(jnp.where, fresh), first, state)
-        else:
-            state = first
-        shown = kernel.postprocess_fn((), inputs)
-
-        def one(state):
-            return shown(state.z), {name: getattr(state, name) for name in STATS}
-
-        kept = jax.tree.map(lambda x: jnp.zeros((num_samples, *x.shape), x.dtype), jax.eval_shape(one, state))
-
-        def step(index, carry):
-            state, kept = carry
-            state = kernel.sample(state, (), inputs)
-            place = jnp.minimum(index, num_samples - 1)
-            return state, jax.tree.map(lambda all, new: all.at[place].set(new), kept, one(state))
-
-        return jax.lax.fori_loop(0, number, step, (state, kept))
-
-    key = jax.random.key(0)
-    empty = jax.eval_shape(lambda: advance(key, start, None, True, atlas, 0))[0]
-    empty = jax.tree.map(
-        lambda x: (
-            jax.random.key(0) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else jnp.zeros(x.shape, x.dtype)
-        ),
-        empty,
-    )
-    chain = jax.jit(advance).lower(key, start, empty, True, atlas, jnp.asarray(0)).compile()
-
-    def run(keys, starts, states, atlas, number):
-        def one(index):
-            with jax.enable_x64(True):
-                state = empty if states is None else states[index]
-                begin = state.z if starts is None else starts[index]
-                state, kept = chain(keys[index], begin, state, jnp.asarray(states is None), atlas, jnp.asarray(number))
-                return state, jax.tree.map(np.asarray, kept)
-
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
-            states, kept = zip(*pool.map(one, range(len(keys))), strict=True)
-        return states, *jax.tree.map(lambda *x: np.stack(x), *kept)
-
-    return run
 
 
 def _first(key, counts, world, weights, policy_prior, mean_counts, num_chains, num_runs):

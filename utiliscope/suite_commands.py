@@ -208,6 +208,7 @@ def _execute(run, folder, jobs, settings, executor, workers, scheduler, batch, r
     missing = begin(folder, jobs, settings, resume=resume).missing
     # Results stay whatever happens: from here on an interrupt takes nothing back.
     run.clean_up = None
+    run.interrupted = f"interrupted; what was done is in {folder}, the same command with --resume goes on"
     if scheduler is None:
         prepare(list(dict.fromkeys(job.world for job in missing if job.method == "intelligence")), settings, run.say)
     table = LiveTable(run)

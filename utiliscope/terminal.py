@@ -19,11 +19,11 @@ _LINE_EVERY = 10
 class Run:
     """What is being done, on stderr: a line redrawn in a terminal, else a line each phase.
 
-    clean_up: takes back what was begun on disk, for an interrupt that cannot unwind.
+    clean_up: takes back what was begun on disk, for an interrupt that cannot unwind. interrupted: what is said then.
     """
 
     def __init__(self):
-        self.clean_up = None
+        self.clean_up, self.interrupted = None, "interrupted; nothing was written"
         self._phase, self._percent = "", 0
         self._started = time.monotonic()
         self._status = None
@@ -79,7 +79,7 @@ def reporting():
         run.done()
         if run.clean_up is not None:
             run.clean_up()
-        print("interrupted; nothing was written", file=sys.stderr, flush=True)
+        print(run.interrupted, file=sys.stderr, flush=True)
         os._exit(130)
 
     previous = _on_interrupt(interrupt)

@@ -12,13 +12,13 @@ from .summaries import calibration_table, summary
 
 
 def plot_agents_by_methods(frame: pd.DataFrame, score: str = "log_score") -> Figure:
-    """Mean `score` of every agent, in rows by family, under every method, with its standard error over seeds.
+    """Mean `score` of every agent, in rows by family, under every method, with its standard error over recordings.
 
     frame: of `results_frame`; agents without a truth are left out. Darker is better: of log scores the scale ends at
-    the tenth part that is worst. Where an error cannot be had, from one seed alone, there is none.
+    the tenth part that is worst. One recording has no error.
     """
     known = frame[frame[score].notna()]
-    table = summary(known, ["family", "agent", "method"], scores=[score])
+    table = summary(known, ["family", "agent", "method"], scores=[score], over="recordings")
     agents = list(dict.fromkeys(table.sort_values(["family", "agent"])["agent"]))
     methods = _ordered(table, score)
     mean = table.pivot(index="agent", columns="method", values=score).loc[agents, methods].to_numpy()

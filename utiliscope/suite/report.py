@@ -37,11 +37,11 @@ def write_suite_report(folder: Path) -> Path:
             _picture(
                 "Agents by methods",
                 plot_agents_by_methods(known),
-                "Mean ln P(true) of each agent under each method, with its standard error over seeds where there are "
-                "several; the best of a row in bold. What is darker is better.",
+                "Mean ln P(true) of each agent under each method, with its standard error over recordings; the "
+                "best of a row in bold. What is darker is better.",
             )
         )
-        parts.append(_table("Methods side by side", summary(known, "method", scores=list(_SCORES))))
+        parts.append(_table("Methods side by side", summary(known, "method", scores=list(_SCORES), over="recordings")))
         parts.append(
             _picture(
                 "Stated probabilities",
@@ -112,7 +112,7 @@ def _table(heading, table) -> dict:
         [row["method"], str(row["recordings"]), *(_number(row[name], row[f"{name}_error"]) for name in _SCORES)]
         for _, row in table.iterrows()
     ]
-    note = "± is one standard error over seeds, where there are several. Regret: 0 as good as can be, 1 as bad."
+    note = "± is one standard error over recordings. Regret: 0 as good as can be, 1 as bad."
     columns = ["method", "recordings", *_SCORES.values()]
     return dict(heading=heading, image="", width=0, caption="", rows=rows, columns=columns, note=note)
 

@@ -1,9 +1,11 @@
 """Means of scores over jobs with their errors, rates with their intervals, and how far stated probabilities are right.
 
-Errors are over seeds. Worlds, agents, utilities and numbers of episodes are a design, chosen and not drawn: a row
-counts by its distance from the mean of its cell, which is all rows that differ from it by the seed alone. Rows that
-read the same recording are not independent, such as those of several methods: their distances are added up before they
-are squared. So an error says how much a mean would move with other seeds, not with other agents.
+Errors are over seeds, unless recordings are asked for. Worlds, agents, utilities and numbers of episodes are a design,
+chosen and not drawn: a row counts by its distance from the mean of its cell, which is all rows that differ from it by
+the seed alone. Rows that read the same recording are not independent, such as those of several methods: their distances
+are added up before they are squared. So an error says how much a mean would move with other seeds, not with other
+agents. Errors over recordings say how much it would move with other worlds and goals as well, taken as drawn: they are
+larger, and can be had from a single seed.
 """
 
 import numpy as np
@@ -18,15 +20,15 @@ _NOT_SCORES = (*RECORDING, "method", "family", "kind", "job")
 _CONFIDENCE = 0.95
 
 
-def summary(frame: pd.DataFrame, by, *, scores=None) -> pd.DataFrame:
+def summary(frame: pd.DataFrame, by, *, scores=None, over: str = "seeds") -> pd.DataFrame:
     """One row for each group of jobs: `jobs`, `recordings`, and of each score its mean and `NAME_error`.
 
     frame: one row for each job, with the columns world, agent, utility, num_episodes, seed, method and the scores, nan
     where a score does not apply: such rows do not count for it. by: names of columns. scores: of which columns; by
-    default all that hold numbers and do not name the job.
+    default all that hold numbers and do not name the job. over: "seeds" or "recordings", what errors are over.
 
-    NAME_error: standard error over seeds, clustered by recording (see above); cells of a single seed say nothing of
-    it, and it is nan where there are no others. Rates have `NAME_low` and `NAME_high` beside: the 95 % interval of
+    NAME_error: standard error, clustered by recording (see above); over seeds cells of a single one say nothing of it,
+    and it is nan where there are no others. Rates have `NAME_low` and `NAME_high` beside: the 95 % interval of
     Clopper and Pearson (1934) with as many trials as recordings, which is wide rather than narrow.
     """
     by = [by] if isinstance(by, str) else list(by)
@@ -35,11 +37,13 @@ def summary(frame: pd.DataFrame, by, *, scores=None) -> pd.DataFrame:
         raise InputError(f"the frame has no column {listed(missing)}; it has {listed(frame.columns, 30)}")
     if scores is None:
         scores = [name for name in frame.select_dtypes("number").columns if name not in (*_NOT_SCORES, *by)]
+    if over not in ("seeds", "recordings"):
+        raise InputError(f"errors are over seeds or over recordings, not over {over!r}")
     rows = []
     for key, group in frame.groupby(by, sort=True, dropna=False):
         row = dict(zip(by, key, strict=True)) | {"jobs": len(group), "recordings": _recordings(group)}
         for name in scores:
-            row |= _of_score(group, name)
+            row |= _of_score(group, name, _error if over == "seeds" else _error_over_recordings)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -91,9 +95,9 @@ def interval(rate: float, trials: float | int, confidence: float = _CONFIDENCE) 
     return low, high
 
 
-def _of_score(group, name):
+def _of_score(group, name, error):
     group = group[group[name].notna()]
-    found = {name: float(group[name].mean()) if len(group) else np.nan, f"{name}_error": _error(group, name)}
+    found = {name: float(group[name].mean()) if len(group) else np.nan, f"{name}_error": error(group, name)}
     if name in RATES:
         low, high = interval(found[name], _recordings(group)) if len(group) else (np.nan, np.nan)
         found |= {f"{name}_low": low, f"{name}_high": high}
@@ -113,6 +117,14 @@ def _error(group, name) -> float:
     apart = ((group[name] - mean) * np.sqrt(size / np.maximum(size - 1, 1))).to_numpy()[several]
     total = np.bincount(_codes(group[several]), apart)
     return float(np.sqrt((total**2).sum() / (several.sum() * len(group))))
+
+
+def _error_over_recordings(group, name) -> float:
+    total = np.bincount(_codes(group), group[name] - group[name].mean()) if len(group) else np.zeros(0)
+    number = int((np.bincount(_codes(group)) > 0).sum()) if len(group) else 0
+    if number < 2:
+        return float("nan")
+    return float(np.sqrt((total**2).sum() * number / (number - 1)) / len(group))
 
 
 def _recordings(group) -> int:
