@@ -80,6 +80,17 @@ def test_claims_are_posteriors_of_each_recording_by_itself(name):
     }
 
 
+@pytest.mark.parametrize("name", ["boltzmann", "maxent"])
+def test_plans_say_the_same_of_a_recording_whatever_it_comes_with(name):
+    """To the last digit: rows of a resumed suite are those of an unbroken one."""
+    many = [recorded(seed, episodes=1 + seed % 4) for seed in range(9)]
+    together = METHODS[name](KEY, PLACE, CANDIDATES, many)
+    for size in (1, 2, 5):
+        some = METHODS[name](KEY, PLACE, CANDIDATES, many[3 : 3 + size])
+        np.testing.assert_array_equal(some.log_prob, together.log_prob[3 : 3 + size])
+        np.testing.assert_array_equal(some.extra["log_temperature"], together.extra["log_temperature"][3 : 3 + size])
+
+
 def test_the_prior_alone():
     claims = METHODS["prior"](KEY, PLACE, CANDIDATES, BEHAVIOURS)
     expected = log_softmax(-LN2 * CANDIDATES.code_length)

@@ -73,7 +73,9 @@ def planned_likelihoods(world: WorldModel, payoffs, behaviours, *, soft: bool) -
             raise InputError(f"utility {u} has more than {_MOST_NODES} pairs of memory and state to plan over")
         counts = _node_counts(pieces, nodes, len(behaviours), world.num_actions)
         log_policy = _soft_policies(world, payoffs[u], nodes) if soft else _hard_policies(world, nodes)
-        found[:, u] = counts.reshape(len(counts), -1) @ log_policy.reshape(len(_FINE), -1).T
+        # One by one: products of several recordings are rounded by how many there are, and resumed runs have others.
+        for job, own in enumerate(counts.reshape(len(counts), -1)):
+            found[job, u] = log_policy.reshape(len(_FINE), -1) @ own
     return found
 
 
