@@ -96,14 +96,14 @@ def in_turn(jobs: Iterable[Job], utilities: Mapping[str, Sequence[str]], number:
     Raises InputError for a number below 1.
     """
     check_whole("goals", number, 1)
-    jobs = tuple(jobs)
-    agents = {agent: place for place, agent in enumerate(dict.fromkeys(job.agent for job in jobs))}
 
     def has_its_turn(job):
         if not job.utility:
             return True
         truths = list(utilities[job.world])
-        return (truths.index(job.utility) - agents[job.agent] - job.seed) % len(truths) < number
+        # Whose turn it is does not depend on which other agents there are: a plan may grow.
+        start = int.from_bytes(_digest([job.world, job.agent])[:4], "big") + job.seed
+        return (truths.index(job.utility) - start) % len(truths) < number
 
     return tuple(job for job in jobs if has_its_turn(job))
 
