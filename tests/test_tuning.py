@@ -11,6 +11,7 @@ from utiliscope.laws import LN2
 from utiliscope.suite.jobs import Job
 from utiliscope.suite.results import write_result
 from utiliscope.tuning.evidence import Evidence, Laws, read_evidence
+from utiliscope.tuning.families import Families
 from utiliscope.tuning.outcome import Outcome
 from utiliscope.tuning.search import Setting, apart, best_setting, left_out, score_settings, standing
 from utiliscope.tuning.surface import plot_surface
@@ -141,7 +142,11 @@ def test_evidence_is_read_from_results(tmp_path):
     for one in (job, others[1]):
         write_result(tmp_path, one, row)
     write_result(tmp_path, others[0], {"log_score": -1.0})
-    families = {"optimal": ("best", "agent"), "two-faced": ("degenerate", "degenerate")}
+    kinds = {"optimal": ("best", "agent"), "two-faced": ("degenerate", "degenerate")}
+
+    def families(_, agent, __):
+        return kinds[agent]
+
     laws, (found,) = read_evidence(tmp_path, families, lambda *_: (np.ones(3), 2))
     assert laws == Laws((1.0,), ("exponential:0", "exponential:0.8"))
     assert found.job == job and found.family == "best" and found.truth == 2
@@ -150,7 +155,7 @@ def test_evidence_is_read_from_results(tmp_path):
     with pytest.raises(InputError, match="no evidence"):
         read_evidence(tmp_path, families, lambda *_: (np.ones(3), None))
     with pytest.raises(InputError, match="two-faced"):
-        read_evidence(tmp_path, {"optimal": ("best", "agent")}, lambda *_: (np.ones(3), 2))
+        read_evidence(tmp_path, lambda _, agent, __: {"optimal": ("best", "agent")}[agent], lambda *_: (np.ones(3), 2))
     with pytest.raises(InputError, match="candidates"):
         read_evidence(tmp_path, families, lambda *_: (np.ones(4), 2))
 
@@ -161,18 +166,30 @@ def test_evidence_that_is_no_number_is_refused(tmp_path):
     row |= {"grid_concentrations": [1.0], "grid_laws": ["exponential:0"]}
     write_result(tmp_path, Job("w", "optimal", "reach(G)", 3, 0, "intelligence"), row)
     with pytest.raises(InputError, match="is no number"):
-        read_evidence(tmp_path, {"optimal": ("best", "agent")}, lambda *_: (np.ones(2), 1))
+        read_evidence(tmp_path, lambda *_: ("best", "agent"), lambda *_: (np.ones(2), 1))
 
 
-def test_errors_that_one_seed_cannot_tell_are_not_shown():
-    evidence = [
-        one._replace(job=dataclasses.replace(one.job, utility=f"{r}", seed=0)) for r, one in enumerate(made_up(6))
-    ]
+def test_errors_that_one_recording_cannot_tell_are_not_shown():
+    evidence = made_up(6, number=3)
     scores = score_settings(evidence, LAWS, **FEW)
-    weights = weights_of(scores, best_setting(scores.by_family))
-    text = Outcome(scores, family_table(evidence, scores), weights).text()
-    assert np.isnan(family_table(evidence, scores).tuned_error).sum() == 3
-    assert "nan" not in text and text.count("±") == 5 and f"law {weights.law}" in text
+    table = family_table(evidence, scores)
+    text = Outcome(scores, table, weights_of(scores, best_setting(scores.by_family))).text()
+    assert np.isnan(table.tuned_error).sum() == 3 and "nan" not in text and text.count("±") == 5
+
+
+def test_families_are_what_agents_do():
+    families = Families()
+    assert families("cliff", "optimal", "reach(G)") == ("optimal", "agent")
+    # In a world without anything to lose the loss-averse agent is the optimal one.
+    assert families("sparse", "loss-averse", "reach(a)") == ("optimal", "agent")
+    assert families("sparse", "loss-averse", "time(a) - time(b)") == ("loss-averse", "agent")
+    # Optimal for another goal is optimal for what it pursues.
+    assert families("cliff", "anti-rational", "reach(G)") == ("optimal", "agent")
+    assert families("cliff", "epsilon-0.3", "reach(G)") == ("epsilon", "agent")
+    assert families("cliff", "habitual-0.3", "reach(G)") == ("habitual", "agent")
+    assert families("cliff", "drift", "") == ("drift", "null")
+    with pytest.raises(KeyError):
+        families("cliff", "nobody", "")
 
 
 def test_weights_are_written_and_read(tmp_path):

@@ -1,6 +1,6 @@
 """The evidence that recordings of a suite hold for every candidate under every law of a grid: all that tuning reads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,11 +37,11 @@ class Laws(NamedTuple):
     laws: tuple[str, ...]
 
 
-def read_evidence(folder: Path, families: Mapping[str, tuple[str, str]], places) -> tuple[Laws, list[Evidence]]:
+def read_evidence(folder: Path, families: Callable, places: Callable) -> tuple[Laws, list[Evidence]]:
     """The evidence in a folder of suite results, sorted by job.
 
-    families: of each agent its family and kind; agents of any other kind than "agent" and "null" are left out, since
-    no behaviour tells what they are after, and so are those who pursue what is no candidate. places: see `Places`.
+    families, places: see `Families` and `Places`. Agents of any other kind than "agent" and "null" are left out, since
+    no behaviour tells what they are after, and so are those who pursue what is no candidate.
 
     Raises InputError for a folder without evidence, agents that are not known, and results of several grids.
     """
@@ -51,11 +51,12 @@ def read_evidence(folder: Path, families: Mapping[str, tuple[str, str]], places)
         if result is None or "grid_evidence" not in result[1]:
             continue
         job, row = result
-        if job.agent not in families:
+        try:
+            family, kind = families(job.world, job.agent, job.utility)
+        except KeyError:
             raise InputError(
                 f"{folder} holds recordings of {job.agent!r}, which is not among the agents; name its file"
-            )
-        family, kind = families[job.agent]
+            ) from None
         if kind not in ("agent", "null"):
             continue
         code_length, truth = places(job.world, job.agent, job.utility)

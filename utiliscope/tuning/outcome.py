@@ -47,13 +47,13 @@ def tune_on(folder: Path, *, nulls: bool = True) -> Outcome:
     evidence, or with a single family of agents. Costs seconds for each thousand of recordings, and about half a minute
     for each world, to see which candidates are the true utilities.
     """
-    from utiliscope.agents.roster import read_roster
     from utiliscope.suite.places import Places
     from utiliscope.suite.resuming import read_settings
 
+    from .families import Families
+
     agents_file = read_settings(folder).get("agents_file")
-    families = {name: (entry.family, entry.kind) for name, entry in read_roster(agents_file).items()}
-    laws, evidence = read_evidence(folder, families, Places(agents_file))
+    laws, evidence = read_evidence(folder, Families(agents_file), Places(agents_file))
     if not nulls:
         evidence = [one for one in evidence if one.kind != "null"]
     scores = score_settings(evidence, laws)

@@ -21,7 +21,7 @@ def family_table(evidence: Sequence[Evidence], scores: Scores) -> pd.DataFrame:
     under what is best on the family itself, which nobody can know. prior: of simplicity alone. gain: tuned less
     one_to_one, recording by recording.
 
-    Errors of a family are over seeds (see `summary`), nan where an agent has one seed alone; those of all are over
+    Errors of a family are over its recordings (see `summary`), nan where there is but one; those of all are over
     families, taken as drawn from all kinds.
     """
     chosen, usual, places = left_out(scores), standing(scores), {name: f for f, name in enumerate(scores.families)}
@@ -40,15 +40,14 @@ def family_table(evidence: Sequence[Evidence], scores: Scores) -> pd.DataFrame:
     columns = ["tuned", "one_to_one", "oracle", "prior", "gain"]
     # Agents of a family count alike, as they do in the choice.
     of_agents = summary(frame, ["family", "agent"], scores=columns)
+    errors = summary(frame, "family", scores=columns, over="recordings").set_index("family")
     found = []
     for name in scores.families:
         agents = of_agents[of_agents.family == name]
         row = {"family": name, "recordings": int(agents.recordings.sum()), **settings_of(scores, chosen[places[name]])}
         for column in columns:
             row[column] = agents[column].mean()
-            # Of agents with one seed the error is not known, and so not that of their family: never 0.
-            squares = (agents[f"{column}_error"] ** 2).sum(skipna=False)
-            row[f"{column}_error"] = float(np.sqrt(squares) / len(agents))
+            row[f"{column}_error"] = float(errors.loc[name, f"{column}_error"])
         found.append(row)
     table = pd.DataFrame(found)
     every = {"family": ALL, "recordings": len(frame), **settings_of(scores, best_setting(scores.by_family))}
