@@ -73,6 +73,7 @@ def test_a_folder_with_results_is_gone_on_with_only_when_asked(folder):
         (["--concentrations", "nan"], "numbers above 0"),
         (["--seeds", "0"], "seeds is 0"),
         (["--goals", "0"], "goals is 0"),
+        (["--batch", "0"], "batch is 0"),
         (["--executor", "magic"], "no executor 'magic'"),
         (["--executor", "serial", "--scheduler", "tcp://x"], "no scheduler"),
         (["--agents-file", "nothing.py"], "nothing.py does not exist"),
@@ -92,6 +93,11 @@ def test_agents_of_the_users_own(tmp_path):
     assert result.exit_code == 0, result.output
     frame = results_frame(tmp_path / "out")
     assert set(frame.agent) == {"sleepy"} and set(frame.family) == {"sleepy"}
+    again = call("suite", "--out", tmp_path / "out", *options, "--agents-file", file, "--resume")
+    assert again.exit_code == 0, again.output
+    file.write_text(file.read_text() + "# another line\n")
+    changed = call("suite", "--out", tmp_path / "out", *options, "--agents-file", file, "--resume")
+    assert changed.exit_code == 2 and "agents_code" in changed.output
     file.write_text("ROSTER = {'sleepy': 3}\n")
     result = call("suite", "--out", tmp_path / "two", *options, "--executor", "serial", "--agents-file", file)
     assert result.exit_code == 2 and "cannot be recorded" in result.output

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .errors import InputError, listed
+from .errors import InputError, check_whole, listed
 from .outputs import output_folder
 from .terminal import reporting
 
@@ -164,7 +164,7 @@ def _planned(
 ):
     """Jobs, and what makes their results comparable."""
     from .agents.roster import read_roster
-    from .errors import check_whole
+    from .cache import fingerprint
     from .suite.jobs import in_turn, plan
     from .suite.worlds import WORLDS
 
@@ -193,6 +193,11 @@ def _planned(
         concentrations=_numbers("concentrations", concentrations),
         agents_file=agents_file,
     )
+    if agents_file is not None:
+        # The same file must be found from anywhere, and must be the same one, when the run is gone on with.
+        file, separator, name = agents_file.partition(":")
+        path = Path(file).resolve()
+        settings |= dict(agents_file=f"{path}{separator}{name}", agents_code=fingerprint(path.read_text("utf-8")))
     return jobs, settings
 
 
@@ -205,6 +210,7 @@ def _execute(run, folder, jobs, settings, executor, workers, scheduler, batch, r
     from .suite.run import RUN, prepare
 
     where = named_executor(executor, workers=workers, scheduler=scheduler)
+    check_whole("batch", batch, 1)
     missing = begin(folder, jobs, settings, resume=resume).missing
     # Results stay whatever happens: from here on an interrupt takes nothing back.
     run.clean_up = None
