@@ -23,7 +23,7 @@ from utiliscope.laws import LN2
 from .evidence import Evidence, Laws, check_families
 
 SIMPLICITIES = tuple(np.round(np.arange(0.0, 2.01, 0.1), 10))
-SHARES = (0.0, 0.02, 0.1, 0.3)
+SHARES = (0.0, 0.02, 0.1, 0.3, 0.5, 0.7)
 
 
 class Scores(NamedTuple):

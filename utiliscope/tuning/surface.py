@@ -73,7 +73,9 @@ def _draw_surface(axes, found):
     mean, (below, error) = found.by_family.mean(0), found.below()
     levels = np.linspace(np.quantile(mean, 0.1), mean.max(), 15)
     filled = axes.contourf(found.beta, found.alpha, mean, levels, cmap="Blues", extend="min")
-    axes.contour(found.beta, found.alpha, below - error, [1e-9], colors="white", linewidths=1.6)
+    near = below - error
+    near[found.best] = near.min() - 1e-6  # without an error of its own
+    axes.contour(found.beta, found.alpha, near, [0.0], colors="white", linewidths=1.6)
     chosen = found.left_out()
     # Crosses at one place lie beside each other.
     aside = np.linspace(-0.012, 0.012, len(chosen)) * np.ptp(found.beta)
@@ -94,7 +96,7 @@ def _draw_profile(axes, found):
     axes.fill_between(found.beta, height - spread, height + spread, color=FAINT, linewidth=0)
     axes.plot(found.beta, height, color=BLUE, marker="o", markersize=3.5)
     axes.set(xlabel="beta", ylabel="mean ln P(true), nats")
-    title = f"alpha = {found.alpha[a]:g}; band: error of the distance from the best"
+    title = f"alpha = {found.alpha[a]:g}; band: error of the distance"
     axes.set_title(title, fontsize=8.5, color=MUTED, loc="left")
     axes.margins(y=0.12)
 
