@@ -52,7 +52,8 @@ def main():
             found[name] = normalised(np.asarray(weight))
     found["Boltzmann"] = normalised(log_mean(boltzmann_likelihoods(behaviour, world), axis=-1))
     print("\neight:\n")
-    print(pd.DataFrame({name: scores(log_prob, which, condition) for name, log_prob in found.items()}).T.round(3))
+    told = [{"weights": name} | scores(log_prob, which, condition) for name, log_prob in found.items()]
+    print_table(pd.DataFrame(told), 3)
 
     print("\ngrammar:")
     laws = {"tuned": law, "1:1": us.ExponentialLaw(1.0), "simplicity alone": us.ExponentialLaw(0.0)}
