@@ -80,7 +80,7 @@ class Dirichlet(eqx.Module):
         """`[S, A]`, rows on the simplex of available actions."""
         return dirichlet_rows(key, self.rows(world), jnp.asarray(world.available))
 
-    def rows(self, world: World) -> float | np.ndarray:
+    def rows(self, world: World) -> float | np.ndarray | jax.Array:
         """The concentration; InputError where it is that of another world's states and actions."""
         shape = (world.num_states, world.num_actions)
         if np.ndim(self.concentration) and np.shape(self.concentration) != shape:

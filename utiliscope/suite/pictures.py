@@ -50,7 +50,8 @@ def plot_false_discoveries(frame: pd.DataFrame) -> Figure:
     """How often each method claims a utility at 95 % for what is after nothing, with the 95 % interval."""
     nulls = frame[frame.kind == "null"]
     each = summary(nulls, ["agent", "method"], scores=["claimed_95"])
-    methods, agents = _ordered(frame[frame.log_score.notna()], "log_score"), sorted(set(each.agent))
+    known, agents = frame[frame.log_score.notna()], sorted(set(each.agent))
+    methods = _ordered(known, "log_score") if len(known) else sorted(set(each.method))
     figure = Figure(figsize=(8.4, 1.2 + 0.5 * len(agents)), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(methods)

@@ -41,7 +41,9 @@ def write_suite_report(folder: Path) -> Path:
                 "best of a row in bold. What is darker is better.",
             )
         )
-        parts.append(_table("Methods side by side", summary(known, "method", scores=list(_SCORES), over="recordings")))
+        table = summary(known, "method", scores=list(_SCORES), over="recordings")
+        note = "± is one standard error over recordings. Regret: 0 as good as can be, 1 as bad."
+        parts.append(_table("Methods side by side", table, _SCORES, note))
         parts.append(
             _picture(
                 "Stated probabilities",
@@ -50,7 +52,7 @@ def write_suite_report(folder: Path) -> Path:
                 "intervals. Below the diagonal a method is surer than it should be.",
             )
         )
-    if (frame.kind == "null").any() and len(known):
+    if (frame.kind == "null").any():
         parts.append(
             _picture(
                 "What is after nothing",
@@ -58,6 +60,15 @@ def write_suite_report(folder: Path) -> Path:
                 "How often each method claims a goal, at 95 %, of what is after nothing.",
             )
         )
+    degenerate = frame[frame.kind == "degenerate"]
+    if len(degenerate):
+        note = (
+            "These act as the optimal agent does, by a planner that makes up for a utility of another kind: none at "
+            "all, or the opposite. No behaviour can tell; ln P is of the utility that they are said to have."
+        )
+        scores = {"log_score": "ln P(said)", "best_mass": "mass of the likeliest"}
+        table = summary(degenerate, "method", scores=list(scores), over="recordings")
+        parts.append(_table("Degenerate pairs", table, scores, note))
     failed = failures(folder)
     counted = f"{frame.agent.nunique()} agents in {frame.world.nunique()} worlds, {len(frame)} claims"
     under = counted + (f"; {len(failed)} jobs failed" if failed else "")
@@ -106,14 +117,13 @@ def _picture(heading, figure, caption) -> dict:
     return dict(heading=heading, image=image, width=width, caption=caption, rows=[], columns=[], note="")
 
 
-def _table(heading, table) -> dict:
+def _table(heading, table, scores, note) -> dict:
     table = table.sort_values("log_score", ascending=False)
     rows = [
-        [row["method"], str(row["recordings"]), *(_number(row[name], row[f"{name}_error"]) for name in _SCORES)]
+        [row["method"], str(row["recordings"]), *(_number(row[name], row[f"{name}_error"]) for name in scores)]
         for _, row in table.iterrows()
     ]
-    note = "± is one standard error over recordings. Regret: 0 as good as can be, 1 as bad."
-    columns = ["method", "recordings", *_SCORES.values()]
+    columns = ["method", "recordings", *scores.values()]
     return dict(heading=heading, image="", width=0, caption="", rows=rows, columns=columns, note=note)
 
 
