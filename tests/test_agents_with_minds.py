@@ -82,6 +82,7 @@ def test_habits():
     assert (always["action"] == always["action"].shift(1))[stuck].all()
 
 
+@pytest.mark.slow
 def test_searching_longer_is_better():
     world = grid(slip=0.15, horizon=6)
     utility = read(world, "time(G) - time(b)")

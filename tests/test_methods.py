@@ -163,6 +163,7 @@ def test_soft_plans_with_memory_by_value_iteration(name):
     assert found == pytest.approx(expected, rel=1e-8)
 
 
+@pytest.mark.slow
 def test_the_evidence_that_is_kept_is_what_claims_are_made_of():
     claims, kept = FAST["intelligence"](KEY, PLACE, CANDIDATES, BEHAVIOURS[:2])
     for j in range(2):

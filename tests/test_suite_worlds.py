@@ -9,7 +9,10 @@ from utiliscope.utilities.equality import grouped
 from utiliscope.world.model import is_deterministic, reachable_states
 
 
-@pytest.fixture(scope="module", params=list(WORLDS))
+# The deterministic tiles have thousands of pairs of memory and state.
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] * (name == "tiles")) for name in WORLDS]
+)
 def suite_world(request):
     return WORLDS[request.param]()
 

@@ -66,6 +66,7 @@ def test_families_agents_and_recordings_count_alike_in_turn():
         np.testing.assert_allclose(scores.by_family[f], np.mean(agents, axis=0))
 
 
+@pytest.mark.slow
 def test_weights_that_made_the_data_are_found():
     scores = score_settings(made_up(2, number=2000), LAWS, **FEW)
     best = best_setting(scores.by_family)

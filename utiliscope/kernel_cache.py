@@ -9,10 +9,10 @@ from numba import njit  # noqa: F401 - for the modules that are compiled
 
 
 def drop_stale(folder: Path) -> None:
-    """Delete indices of compiled code in `folder`/__pycache__ that are older than a source that imports this module."""
-    sources = [path for path in folder.glob("*.py") if b"kernel_cache import njit" in path.read_bytes()]
+    """Delete indices of compiled code in and below `folder` that are older than a source that imports this module."""
+    sources = [path for path in folder.rglob("*.py") if b"kernel_cache import njit" in path.read_bytes()]
     newest = max((path.stat().st_mtime for path in sources), default=0.0)
-    for index in (folder / "__pycache__").glob("*.nbi"):
+    for index in folder.rglob("__pycache__/*.nbi"):
         # Another process may have deleted it; where nothing can be written, nothing was.
         try:
             if index.stat().st_mtime < newest:
