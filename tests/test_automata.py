@@ -686,6 +686,7 @@ def test_tails_to_a_horizon_against_enumeration():
     assert_follows(us.value_tail(KEY, world, payoffs, num_particles=256), values, 256)
 
 
+@pytest.mark.slow
 def test_tails_of_stochastic_policies_against_plain_draws():
     (world, payoffs), prior = TAILS["everything"], us.Dirichlet(0.5)
     drawn = draw_rows(np.random.default_rng(1), prior, np.asarray(world.available), 50_000)

@@ -97,6 +97,7 @@ def test_possible_worlds_are_averaged():
     np.testing.assert_allclose(bits(twice, REWARD, [1.0, 1.9]), bits(WORLD, REWARD, [1.0, 1.9]), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_derivatives_of_one_world_are_those_of_it_twice():
     """Two ways to put the curvature; one state has a single action, another two that are alike."""
     transition = np.array(WORLD.transition)

@@ -386,6 +386,7 @@ def test_simplicity_weighs_the_length_of_programs():
     assert variation(np.bincount(group[len(programs) :], result.share, group.max() + 1), expected) < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::utiliscope.diagnostics.ConvergenceWarning")
 def test_a_key_gives_one_run():
     one, same, other = (sample_programs(jax.random.key(i), PLAIN, flat, **TINY) for i in (0, 0, 1))

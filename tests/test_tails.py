@@ -197,6 +197,7 @@ def test_bandit_of_unequal_concentrations(shape):
         assert abs(float(tail.bits(x)) - exact) < 5 * error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [("mixed", {}), ("with actions", {}), pytest.param("mixed", dict(horizon=5), marks=pytest.mark.slow)],
