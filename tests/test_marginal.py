@@ -4,8 +4,6 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpyro import distributions as dist
 from scipy.integrate import quad
 from scipy.special import betaln
@@ -15,7 +13,7 @@ from utiliscope.data import path
 
 import utiliscope as us
 from utiliscope.laws import LN2
-from utiliscope.marginal import LawTables, evidence, log_chance_of_counts
+from utiliscope.marginal import LawTables, evidence
 from utiliscope.payoffs import as_payoffs, stack_payoffs
 from utiliscope.posterior_bits import gauge, posterior_bits
 
@@ -150,17 +148,6 @@ def test_a_courier_by_nuts():
         repeated.append(np.exp(log_joint - np.logaddexp.reduce(log_joint)))
     spread = np.mean(repeated, 0) * found.std_error[0]
     assert (np.abs(np.mean(repeated, 0) - mean) <= 5 * np.hypot(error, spread) + 1e-4).all()
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.sampled_from([0, 1, 3]), max_size=12), st.floats(0.1, 5.0))
-def test_chance_of_counts_is_that_of_an_urn(actions, concentration):
-    """Action 2 is not available."""
-    available, counts, chance = np.array([[True, True, False, True]]), np.zeros((1, 4)), 0.0
-    for action in actions:
-        chance += np.log((concentration + counts[0, action]) / (3 * concentration + counts.sum()))
-        counts[0, action] += 1
-    assert log_chance_of_counts(counts, concentration, available) == pytest.approx(chance, abs=1e-9)
 
 
 def test_bad_input():

@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro import distributions as dist
-from scipy.special import gammaln
 
 from .behaviour import Behaviour, check_fits
 from .errors import InputError
@@ -158,16 +157,6 @@ def _of_one(one, tables):
     # Of an unbiased estimate the logarithm is too low by half its relative variance.
     log_evidence = top[:, 0] + np.log(total) + relative / 2
     return log_evidence, np.sqrt(relative + from_tail + left), (share * one.beyond).sum(-1)
-
-
-def log_chance_of_counts(counts, concentration, available) -> float:
-    """ln probability of recorded actions, in their order, under Dirichlet rows without any law: nats.
-
-    What evidence under different concentrations must be added to before it is compared.
-    """
-    shape = np.where(available, concentration, 0.0)
-    taken = np.where(available, gammaln(np.where(available, shape + counts, 1.0)) - gammaln(shape + ~available), 0.0)
-    return float((gammaln(shape.sum(-1)) - gammaln((shape + counts).sum(-1))).sum() + taken.sum())
 
 
 def _check_known(law) -> None:
