@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from utiliscope.errors import InputError
-from utiliscope.suite.jobs import Job, batches, job_from, plan, read_jobs, write_jobs
+from utiliscope.suite.jobs import Job, batches, in_turn, job_from, plan, read_jobs, write_jobs
 from utiliscope.suite.results import (
     collect,
     failure_path,
@@ -281,3 +281,23 @@ def test_the_table_is_sorted_and_goes_through_parquet(tmp_path):
     with pytest.raises(InputError, match="rows must agree on what is a number"):
         write_table(tmp_path)
     assert (tmp_path / "results.parquet").read_bytes() == before
+
+
+def test_utilities_take_turns_by_pairs_of_seeds():
+    """Every recording of a cell has its twin with another seed, and a growing plan keeps what it had."""
+    truths = {"small": ["reach(A)", "reach(B)", "collect(A)"]}
+
+    def chosen(seeds, agents=("optimal", "myopic")):
+        options = dict(utilities=truths, methods=["prior"], num_episodes=[3], nulls=["still"])
+        return in_turn(plan(agents=[*agents, "still"], seeds=range(seeds), **options), truths, 1)
+
+    jobs = chosen(6)
+    of = {(job.agent, job.seed): job.utility for job in jobs}
+    assert len(of) == len(jobs) == 18
+    for agent in ("optimal", "myopic"):
+        assert all(of[agent, 2 * pair] == of[agent, 2 * pair + 1] for pair in range(3))
+        assert {of[agent, 2 * pair] for pair in range(3)} == set(truths["small"])
+    assert {of["still", seed] for seed in range(6)} == {""}
+    assert set(chosen(2, ("optimal",))) <= set(jobs)
+    with pytest.raises(InputError, match="goals"):
+        in_turn(jobs, truths, 0)

@@ -93,6 +93,7 @@ def plan(
 def in_turn(jobs: Iterable[Job], utilities: Mapping[str, Sequence[str]], number: int) -> tuple[Job, ...]:
     """Those of `jobs` with `number` utilities for each agent, world and seed: all take turns.
 
+    Seeds 0 and 1 share theirs, 2 and 3 the next, and so on: an error over seeds needs two recordings of the same.
     Raises InputError for a number below 1.
     """
     check_whole("goals", number, 1)
@@ -102,7 +103,7 @@ def in_turn(jobs: Iterable[Job], utilities: Mapping[str, Sequence[str]], number:
             return True
         truths = list(utilities[job.world])
         # Whose turn it is does not depend on which other agents there are: a plan may grow.
-        start = int.from_bytes(_digest([job.world, job.agent])[:4], "big") + job.seed
+        start = int.from_bytes(_digest([job.world, job.agent])[:4], "big") + job.seed // 2
         return (truths.index(job.utility) - start) % len(truths) < number
 
     return tuple(job for job in jobs if has_its_turn(job))
