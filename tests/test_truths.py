@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from class_index import class_index
 
 from utiliscope.agents.roster import ROSTER, Entry
 from utiliscope.payoffs import Payoffs, as_payoffs
 from utiliscope.suite.places import Places, task_of
 from utiliscope.suite.truths import probes, same_class, true_place
-from utiliscope.suite.worlds import truth_index
 
 WORLD = "rooms-corner"  # its candidates have no memory, and its rarest goal is worth less than 0.01 to most
 
@@ -30,7 +30,7 @@ def test_every_candidate_is_of_its_own_class_alone(task, known):
 
 def test_scale_and_constants_do_not_matter(task, known):
     for text in task.utilities:
-        place = truth_index(task.candidates, task.grammar, text)
+        place = class_index(task, text)
         own = as_payoffs(task.world, task.grammar.parse(text))
         for scale, constant in ((1e-6, 0.0), (300.0, -7.0)):
             other = Payoffs(scale * np.asarray(own.state) + constant, None, scale * np.asarray(own.reach), own.targets)
@@ -66,7 +66,7 @@ def test_places_are_worked_out_once_for_all_who_are_after_what_they_are_given(mo
 
     monkeypatch.setattr("utiliscope.suite.places.true_place", counted)
     places = Places()
-    index = truth_index(task.candidates, task.grammar, "time(k)")
+    index = class_index(task, "time(k)")
     for agent in ("optimal", "epsilon-0.3", "mcts-4", "optimal"):
         code_length, place = places(WORLD, agent, "time(k)")
         assert place == index

@@ -13,7 +13,15 @@ from utiliscope.suite.results import write_result
 from utiliscope.tuning.evidence import Evidence, Laws, read_evidence
 from utiliscope.tuning.families import Families
 from utiliscope.tuning.outcome import Outcome
-from utiliscope.tuning.search import Setting, apart, best_setting, left_out, score_settings, standing
+from utiliscope.tuning.search import (
+    Setting,
+    apart,
+    best_setting,
+    left_out,
+    monte_carlo_error,
+    score_settings,
+    standing,
+)
 from utiliscope.tuning.surface import plot_surface
 from utiliscope.tuning.tables import ALL, family_table, weights_of
 from utiliscope.tuning.weights_file import Weights, read_weights, write_weights
@@ -52,6 +60,25 @@ def test_scores_are_log_posteriors_of_the_truth():
         assert scores.prior[r] == pytest.approx(log_softmax(-LN2 * one.code_length)[one.truth])
         # Without a weight on intelligence the evidence says nothing.
         assert scores.by_recording[r, 1, 0, 0, 0] == pytest.approx(scores.prior[r])
+
+
+def test_monte_carlo_errors_are_those_of_noisy_evidence():
+    (one,) = made_up(4, number=1)
+    one = one._replace(std_error=np.full_like(one.std_error, 0.05))
+    setting, random = Setting(1, 1, 0, 2), np.random.default_rng(0)
+    settings = dict(simplicities=(0.5, 1.0), shares=(0.0, 0.2))
+
+    def scores_of(evidence):
+        twins = [*evidence, evidence[0]._replace(family="other")]
+        return score_settings(twins, LAWS, **settings)
+
+    noisy = [
+        one._replace(log_evidence=one.log_evidence + 0.05 * random.standard_normal((2, 5, 8))) for _ in range(4000)
+    ]
+    spread = scores_of(noisy).by_recording[(slice(0, 4000), *setting)].std(ddof=1)
+    found = monte_carlo_error(one, scores_of([one]), setting)
+    # The standard error of a standard deviation of n draws is 1 / sqrt(2 n) of it; noise bends scores by less.
+    assert found == pytest.approx(spread, rel=5 / np.sqrt(8000))
 
 
 def test_families_agents_and_recordings_count_alike_in_turn():
@@ -148,7 +175,8 @@ def test_evidence_is_read_from_results(tmp_path):
     def families(_, agent, __):
         return kinds[agent]
 
-    laws, (found,) = read_evidence(tmp_path, families, lambda *_: (np.ones(3), 2))
+    laws, (found,), passed_over = read_evidence(tmp_path, families, lambda *_: (np.ones(3), 2))
+    assert passed_over == ["two-faced"]
     assert laws == Laws((1.0,), ("exponential:0", "exponential:0.8"))
     assert found.job == job and found.family == "best" and found.truth == 2
     np.testing.assert_array_equal(found.log_evidence, np.arange(6.0).reshape(1, 2, 3))

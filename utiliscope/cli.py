@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from .choices import named_law, named_policies, named_recording, weighing
+from .choices import named_policies, named_recording, weighing
 from .errors import InputError
-from .outputs import output_folder, together
+from .fitting import POSTERIOR, REPORT, fit_into
+from .outputs import output_folder
 from .suite_commands import suite, tune
-from .terminal import print_findings, print_table, print_weights, reporting
+from .terminal import print_findings, reporting
 
 app = typer.Typer(
     name="utiliscope",
@@ -22,8 +23,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_FILES = ("posterior.nc", "utilities.csv", "report.html")
-_SUBJECTS = "subjects.csv"  # beside them, where there are several operators
 _DEMO = "courier"
 
 
@@ -137,7 +136,7 @@ def fit(
         run.say("starting")
         prior, simplicity, law = weighing(weights, random_policies, simplicity, law, beta)
         behaviour, model = named_recording(run, steps, world, discount, horizon, layout, where)
-        _fit_into(
+        fit_into(
             run,
             out,
             behaviour,
@@ -226,9 +225,9 @@ def report(
 
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file; name the folder that holds posterior.nc")
-        write_report(load_posterior(folder / _FILES[0]), folder / _FILES[2])
+        write_report(load_posterior(folder / POSTERIOR), folder / REPORT)
         run.done()
-        print(f"report: {folder / _FILES[2]}")
+        print(f"report: {folder / REPORT}")
 
 
 @app.command()
@@ -243,7 +242,7 @@ def check(
         from .checks import check_posterior
         from .posterior import load_posterior
 
-        found = check_posterior(load_posterior(posterior / _FILES[0] if posterior.is_dir() else posterior))
+        found = check_posterior(load_posterior(posterior / POSTERIOR if posterior.is_dir() else posterior))
         run.done()
         print_findings(found)
 
@@ -263,7 +262,7 @@ def demo(out: Out, seed: Seed = 0) -> None:
             steps, world = (stack.enter_context(resources.as_file(file)) for file in files)
             behaviour, model = named_recording(run, steps, world)
             truth = _stated_utility(world)
-        _fit_into(run, out, behaviour, model, max_bits=12.0, states=None, seed=seed)
+        fit_into(run, out, behaviour, model, max_bits=12.0, states=None, seed=seed)
         if truth:
             print(f"the courier was in fact after: {truth}")
 
@@ -275,56 +274,6 @@ app.command()(tune)
 def main() -> None:
     """Entry point of `utiliscope`."""
     app()
-
-
-def _fit_into(run, out, behaviour, model, *, max_bits, states, beta=None, law=None, **settings):
-    """Fit, write the three files, print what was found."""
-    import math
-
-    if beta is not None and not math.isfinite(beta):
-        raise InputError(f"--beta is {beta}; it must be a number below 1")
-    if beta is not None and law:
-        raise InputError("--beta and --law both name the intelligence law; give one")
-    from .inference import fit
-    from .inputs import asked_for
-    from .laws import ExponentialLaw
-    from .policies import Dirichlet
-    from .posterior import save_posterior, utility_table
-    from .programs import load_program
-    from .report import write_report
-    from .sequences import comparison_world
-    from .summaries import subject_table, weight_table
-    from .utilities import FeatureWeights, Grammar
-
-    prior = settings.setdefault("policy_prior", Dirichlet(1.0))
-    program = load_program(settings.pop("program", "candidates"), settings.get("reading", "policy"))
-    given = {}
-    if law or beta is not None:
-        given["intelligence_law"] = named_law(law, atomic=prior.atomic) if law else ExponentialLaw(beta)
-    if "weights" in asked_for(program, settings.get("reading", "policy")):
-        if max_bits is not None:
-            raise InputError("--max-bits is the longest utility; this program weighs features instead, leave it out")
-        given["weights"] = FeatureWeights(model, states=states)
-    else:
-        run.say("enumerating utilities")
-        # Over the horizon of action sequences other programs agree than without end.
-        given["candidates"] = Grammar(comparison_world(model, prior), states=states).enumerate(
-            max_bits=12.0 if max_bits is None else max_bits
-        )
-    posterior = fit(behaviour, model, program=program, progress=run.say, **given, **settings)
-    run.say("drawing the report")
-    over_weights = "weights" in posterior["posterior"].dataset
-    table = (weight_table if over_weights else utility_table)(posterior)
-    several = "subject_log_prob" in posterior["posterior"].dataset
-    with together(out, (*_FILES, *[_SUBJECTS] * several), run) as folder:
-        save_posterior(posterior, folder / _FILES[0])
-        table.to_csv(folder / _FILES[1], index=False)
-        write_report(posterior, folder / _FILES[2])
-        if several:
-            subject_table(posterior).to_csv(folder / _SUBJECTS, index=False)
-    run.done()
-    (print_weights if over_weights else print_table)(table)
-    print(f"report: {out / _FILES[2]}")
 
 
 def _stated_utility(world: Path) -> str:

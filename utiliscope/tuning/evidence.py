@@ -37,15 +37,15 @@ class Laws(NamedTuple):
     laws: tuple[str, ...]
 
 
-def read_evidence(folder: Path, families: Callable, places: Callable) -> tuple[Laws, list[Evidence]]:
-    """The evidence in a folder of suite results, sorted by job.
+def read_evidence(folder: Path, families: Callable, places: Callable) -> tuple[Laws, list[Evidence], list[str]]:
+    """The evidence in a folder of suite results, sorted by job, and the agents of whom recordings were left out.
 
     families, places: see `Families` and `Places`. Agents of any other kind than "agent" and "null" are left out, since
     no behaviour tells what they are after, and so are those who pursue what is no candidate.
 
     Raises InputError for a folder without evidence, agents that are not known, and results of several grids.
     """
-    found, grids = [], set()
+    found, grids, passed_over = [], set(), set()
     for path in sorted((folder / "jobs").glob("*.json")):
         result = read_result(path)
         if result is None or "grid_evidence" not in result[1]:
@@ -57,10 +57,9 @@ def read_evidence(folder: Path, families: Callable, places: Callable) -> tuple[L
             raise InputError(
                 f"{folder} holds recordings of {job.agent!r}, which is not among the agents; name its file"
             ) from None
-        if kind not in ("agent", "null"):
-            continue
         code_length, truth = places(job.world, job.agent, job.utility)
-        if truth is None:
+        if kind not in ("agent", "null") or truth is None:
+            passed_over.add(job.agent)
             continue
         log_evidence = np.array(row["grid_evidence"], np.float64)
         if log_evidence.shape[-1] != len(code_length):
@@ -73,7 +72,7 @@ def read_evidence(folder: Path, families: Callable, places: Callable) -> tuple[L
         raise InputError(f"{folder} holds no evidence; run `utiliscope suite` with the method {METHOD} there first")
     if len(grids) > 1:
         raise InputError(f"{folder} holds evidence under different laws; run the suite anew in another folder")
-    return Laws(*grids.pop()), sorted(found, key=lambda one: one.job)
+    return Laws(*grids.pop()), sorted(found, key=lambda one: one.job), sorted(passed_over)
 
 
 def check_families(evidence: Sequence[Evidence]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from utiliscope.errors import listed
 from utiliscope.outputs import written_whole
 
 from .evidence import read_evidence
@@ -16,11 +17,14 @@ from .weights_file import Weights, write_weights
 
 
 class Outcome(NamedTuple):
-    """scores: of every setting. families: see `family_table`. weights: what is best on all families."""
+    """scores: of every setting. families: see `family_table`. weights: what is best on all families. left_out: agents
+    with recordings that cannot be scored (see `read_evidence`).
+    """
 
     scores: Scores
     families: pd.DataFrame
     weights: Weights
+    left_out: tuple[str, ...] = ()
 
     def text(self) -> str:
         """A table of families and the weights, to print."""
@@ -29,8 +33,14 @@ class Outcome(NamedTuple):
             error = shown.pop(f"{name}_error")
             shown[name] = [_with_error(value, spread) for value, spread in zip(shown[name], error)]
         chosen = self.weights
+        others = f"\nleft out, since no candidate is known to be theirs: {listed(self.left_out)}"
         return (
-            shown.drop(columns="random_share").to_string(index=False)
+            shown.drop(columns=["random_share", "monte_carlo"]).to_string(index=False)
+            + (
+                f"\nleft out, since no candidate is known to be theirs: {listed(self.left_out)}"
+                if self.left_out
+                else ""
+            )
             + f"\nsimplicity {chosen.simplicity:g}, law {chosen.law}, random policies {chosen.random_policies}"
         )
 
@@ -53,11 +63,12 @@ def tune_on(folder: Path, *, nulls: bool = True) -> Outcome:
     from .families import Families
 
     agents_file = read_settings(folder).get("agents_file")
-    laws, evidence = read_evidence(folder, Families(agents_file), Places(agents_file))
+    laws, evidence, passed_over = read_evidence(folder, Families(agents_file), Places(agents_file))
     if not nulls:
         evidence = [one for one in evidence if one.kind != "null"]
     scores = score_settings(evidence, laws)
-    return Outcome(scores, family_table(evidence, scores), weights_of(scores, best_setting(scores.by_family)))
+    weights = weights_of(scores, best_setting(scores.by_family))
+    return Outcome(scores, family_table(evidence, scores), weights, tuple(passed_over))
 
 
 def write_outcome(out: Path, outcome: Outcome, names: tuple[str, str, str]) -> None:

@@ -93,6 +93,21 @@ def apart(by_family, setting: Setting):
     return distance.mean(0), distance.std(0, ddof=1) / np.sqrt(len(by_family))
 
 
+def monte_carlo_error(one: Evidence, scores: Scores, setting: Setting) -> float:
+    """The standard error of one recording's score under a setting, nats, from that of its evidence.
+
+    To first order, errors of the candidates taken as independent and of one size: all that `Evidence` keeps of them.
+    """
+    share, place = scores.shares[setting.share], (setting.concentration, setting.law)
+    log_evidence = one.log_evidence[place]
+    with np.errstate(divide="ignore"):
+        mixed = np.logaddexp(np.log(share), np.log1p(-share) + log_evidence)
+    log_joint = mixed - LN2 * scores.simplicities[setting.simplicity] * one.code_length
+    slope = (np.arange(len(log_joint)) == one.truth) - np.exp(log_joint - logsumexp(log_joint))
+    moved = slope * np.exp(np.log1p(-share) + log_evidence - mixed)
+    return float(one.std_error[place] * np.sqrt((moved**2).sum()))
+
+
 def _mean_of_family(evidence, by_recording, family):
     agents = sorted({one.job.agent for one in evidence if one.family == family})
     places = [[r for r, one in enumerate(evidence) if one.job.agent == agent] for agent in agents]

@@ -8,7 +8,7 @@ import pandas as pd
 from utiliscope.suite.summaries import summary
 
 from .evidence import Evidence
-from .search import Scores, Setting, best_setting, left_out, standing
+from .search import Scores, Setting, best_setting, left_out, monte_carlo_error, standing
 from .weights_file import Weights
 
 ALL = "all families"
@@ -19,7 +19,8 @@ def family_table(evidence: Sequence[Evidence], scores: Scores) -> pd.DataFrame:
 
     tuned: under what is best on the other families. one_to_one: alpha of 1 and beta as near to 1 as is proper. oracle:
     under what is best on the family itself, which nobody can know. prior: of simplicity alone. gain: tuned less
-    one_to_one, recording by recording.
+    one_to_one, recording by recording. monte_carlo: what of the error of `tuned` is that of the evidence (see
+    `monte_carlo_error`); the spread over recordings and families has it already.
 
     Errors of a family are over its recordings (see `summary`), nan where there is but one; those of all are over
     families, taken as drawn from all kinds.
@@ -31,10 +32,12 @@ def family_table(evidence: Sequence[Evidence], scores: Scores) -> pd.DataFrame:
         f = places[one.family]
         found = scores.by_recording[r]
         tuned, fixed = found[chosen[f]], found[usual]
+        noise = monte_carlo_error(one, scores, chosen[f])
         rows.append(
             {"family": one.family, "world": one.job.world, "agent": one.job.agent, "utility": one.job.utility}
             | {"num_episodes": one.job.num_episodes, "seed": one.job.seed}
             | dict(tuned=tuned, one_to_one=fixed, oracle=found[own[f]], prior=scores.prior[r], gain=tuned - fixed)
+            | dict(monte_carlo=noise)
         )
     frame = pd.DataFrame(rows)
     columns = ["tuned", "one_to_one", "oracle", "prior", "gain"]
@@ -48,12 +51,16 @@ def family_table(evidence: Sequence[Evidence], scores: Scores) -> pd.DataFrame:
         for column in columns:
             row[column] = agents[column].mean()
             row[f"{column}_error"] = float(errors.loc[name, f"{column}_error"])
+        of_family = frame[frame.family == name]
+        weight = 1 / of_family.groupby("agent").agent.transform("size") / of_family.agent.nunique()
+        row["monte_carlo"] = float(np.sqrt(((weight * of_family.monte_carlo) ** 2).sum()))
         found.append(row)
     table = pd.DataFrame(found)
     every = {"family": ALL, "recordings": len(frame), **settings_of(scores, best_setting(scores.by_family))}
     for column in columns:
         every[column] = table[column].mean()
         every[f"{column}_error"] = table[column].std(ddof=1) / np.sqrt(len(table))
+    every["monte_carlo"] = float(np.sqrt((table.monte_carlo**2).sum()) / len(table))
     return pd.concat([table, pd.DataFrame([every])], ignore_index=True)
 
 

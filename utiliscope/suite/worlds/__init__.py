@@ -6,9 +6,9 @@ from .grids import cliff, grid
 from .hub import hub
 from .labyrinth import labyrinth
 from .random_sparse import random_sparse
-from .suite_world import SuiteWorld, truth_index
+from .suite_world import SuiteWorld
 
-__all__ = ["WORLDS", "SuiteWorld", "cliff", "grid", "hub", "labyrinth", "random_sparse", "truth_index"]
+__all__ = ["WORLDS", "SuiteWorld", "cliff", "grid", "hub", "labyrinth", "random_sparse"]
 
 # Dialects: the weights of forms. Sets are single features, but for EITHER.
 _ALL = ("and", "or", "not", "avoid", "end", "every", "visits", "sequence", "within")

@@ -4,11 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
-from utiliscope.errors import InputError, listed
 from utiliscope.utilities import Candidates, Grammar
-from utiliscope.utilities.equality import grouped
 from utiliscope.world import WorldModel
 
 
@@ -44,19 +40,3 @@ class SuiteWorld:
     def candidates(self) -> Candidates:
         """The candidates of the grammar up to `grammar_bits`, 20 to 60 of them."""
         return self.grammar.enumerate(max_bits=self.grammar_bits)
-
-
-def truth_index(candidates: Candidates, grammar: Grammar, expression: str) -> int:
-    """The place of the candidate that `expression` is: they agree up to a positive affine map on every sequence.
-
-    Raises InputError where no candidate does. Costs a comparison of all candidates along random walks in the world.
-    """
-    programs = [grammar.parse(text) for text in [expression, *candidates.names]]
-    group = grouped(grammar.world, programs)
-    same = np.flatnonzero(group[1:] == group[0])
-    if not len(same):
-        raise InputError(
-            f"{expression!r} is none of the {len(candidates)} candidates ({listed(candidates.names)}); it takes "
-            f"{grammar.code_length(expression):.2f} bits as written: raise max_bits to that"
-        )
-    return int(same[0])
