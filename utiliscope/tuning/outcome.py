@@ -36,11 +36,7 @@ class Outcome(NamedTuple):
         others = f"\nleft out, since no candidate is known to be theirs: {listed(self.left_out)}"
         return (
             shown.drop(columns=["random_share", "monte_carlo"]).to_string(index=False)
-            + (
-                f"\nleft out, since no candidate is known to be theirs: {listed(self.left_out)}"
-                if self.left_out
-                else ""
-            )
+            + (others if self.left_out else "")
             + f"\nsimplicity {chosen.simplicity:g}, law {chosen.law}, random policies {chosen.random_policies}"
         )
 
