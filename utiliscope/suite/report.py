@@ -41,8 +41,12 @@ def write_suite_report(folder: Path) -> Path:
                 "best of a row in bold. What is darker is better.",
             )
         )
-        table = summary(known, "method", scores=list(_SCORES), over="recordings")
-        note = "± is one standard error over recordings. Regret: 0 as good as can be, 1 as bad."
+        agents = frame[(frame.kind == "agent") & frame.regret.notna()]
+        table = summary(agents, "method", scores=list(_SCORES), over="recordings")
+        note = (
+            "± is one standard error over recordings. Regret: 0 as good as can be, 1 as bad. – does not apply: a "
+            "method that finds one reward gives no probabilities."
+        )
         parts.append(_table("Methods side by side", table, _SCORES, note))
         parts.append(
             _picture(
@@ -103,7 +107,7 @@ def _findings(frame, known) -> list[str]:
         found.append(f"Agents for which each is best: {best}.")
     nulls = frame[frame.kind == "null"]
     if len(nulls):
-        rates = nulls.groupby("method").claimed_95.mean().sort_values()
+        rates = nulls.groupby("method").claimed_95.mean().dropna().sort_values()
         found.append(
             "Of what is after nothing a goal is claimed in: "
             + ", ".join(f"{name} {100 * rate:.0f} %" for name, rate in rates.items())
