@@ -61,7 +61,7 @@ class Imitation:
 
     def learned(self, shown: "Demonstrated") -> tuple[np.ndarray, float]:
         """`[S]` reward, and the gap between its visits and those shown."""
-        from imitation.algorithms.mce_irl import MCEIRL, mce_occupancy_measures
+        from imitation.algorithms.mce_irl import MCEIRL
         from imitation.util.logger import HierarchicalLogger
         from seals.base_envs import TabularModelPOMDP
         from stable_baselines3.common.logger import Logger
@@ -86,10 +86,8 @@ class Imitation:
             log_interval=None,
             custom_logger=HierarchicalLogger(Logger(None, []), []),
         )
-        trainer.train(self.iterations)
-        reward = net.of_states.detach().numpy().copy()
-        _, visits = mce_occupancy_measures(env, reward=np.append(reward, [0.0, _BARRED]))
-        return reward, float(np.abs(visits - shown.visits).max())
+        visits = trainer.train(self.iterations)
+        return net.planned_for.numpy(), float(np.abs(visits - shown.visits).max())
 
 
 def why_not() -> str | None:
@@ -153,6 +151,8 @@ def _reward_table():
             self.of_states = torch.nn.Parameter(torch.zeros(env.obs_dim - 1, dtype=torch.float64))
 
         def forward(self, state, action, next_state, done):
+            # `MCEIRL` makes one step more, after the reward that its visits are of.
+            self.planned_for = self.of_states.detach().clone()
             return state[:, :-1] @ self.of_states + _BARRED * state[:, -1]
 
     return RewardTable
