@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import utiliscope as us
-from utiliscope.suite.scores import LOG_FLOOR, score
+from utiliscope.suite.scores import LOG_FLOOR, score, score_reward
 from utiliscope.suite.summaries import calibration_table, interval, summary
 from utiliscope.suite.worlds import SUMS, SuiteWorld, grid
 from utiliscope.suite.yardsticks import yardsticks
@@ -96,6 +96,37 @@ def test_nulls(measures):
     assert nothing["claimed_95"] == 0 and nothing["none_claimed"] == 1
     assert np.isnan(claimed["regret"]) and np.isnan(claimed["log_score"]) and np.isnan(claimed["best_true"])
     assert claimed.keys() == score(np.log(measures.prior), 0, measures).keys()
+
+
+@pytest.mark.parametrize(("scale", "shift", "distance"), [(1.0, 0.0, 0.0), (7.0, -3.0, 0.0), (-1.0, 2.0, 1.0)])
+def test_one_reward(measures, scale, shift, distance):
+    """The true one, up to a positive affine map, is as good as can be, and its opposite as bad."""
+    reward = scale * -TASK.world.features["b"].astype(float) + shift
+    row = score_reward(reward, place("-time(b)"), measures)
+    for name in ("regret", "regret_changed", "epic_expected", "epic_mean", "starc_expected", "starc_mean"):
+        assert row[name] == pytest.approx(distance, abs=1e-6), name
+    assert all(np.isnan(row[name]) for name in ("log_score", "true_rank", "best_true", "claimed_95", "best_mass"))
+    likely = score(log_of({"-time(b)": 1.0}), place("-time(b)"), measures)
+    assert row.keys() == likely.keys() and row["random_regret_changed"] == likely["random_regret_changed"]
+
+
+def test_rewards_that_are_wrong(measures):
+    """Where the goal pays every step the best policy stays: it reaches it as soon, but is another reward."""
+    row = score_reward(TASK.world.features["G"].astype(float), place("reach(G)"), measures)
+    assert row["regret"] == pytest.approx(0, abs=1e-6) and row["regret_changed"] == pytest.approx(0, abs=1e-6)
+    assert 0.05 < row["starc_mean"] < 0.5 and 0.05 < row["epic_mean"] < 0.7
+    other = TASK.world.features["a"].astype(float)
+    row = score_reward(other, place("-time(b)"), measures)
+    for name, distance in (("epic", us.epic_distance), ("starc", us.starc_distance)):
+        expected = distance(TASK.world, TASK.grammar.parse("-time(b)"), other)
+        assert row[f"{name}_mean"] == pytest.approx(expected, abs=1e-6)
+    nothing = score_reward(np.full(6, 0.3), place("-time(b)"), measures)
+    assert nothing["regret"] == nothing["random_regret"] and nothing["epic_mean"] == nothing["starc_mean"] == 0.5
+    null = score_reward(other, None, measures)
+    assert null.keys() == nothing.keys() and all(np.isnan(value) for value in null.values())
+    for wrong in (np.ones(5), np.array([1.0, 0, 0, 0, 0, np.nan])):
+        with pytest.raises(us.InputError, match="finite number for each of 6 states"):
+            score_reward(wrong, place("-time(b)"), measures)
 
 
 def test_scores_refuse_what_is_no_posterior(measures):

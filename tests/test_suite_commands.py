@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from utiliscope.cli import app
 from utiliscope.errors import InputError
 from utiliscope.suite.frames import results_frame
+from utiliscope.suite.report import write_suite_report
 from utiliscope.suite.results import read_result, write_result
 from utiliscope.suite_commands import _able
 from utiliscope.tuning.weights_file import read_weights
@@ -126,6 +127,27 @@ def test_agents_that_have_gone(folder, tmp_path):
     (there / "suite.json").write_text((folder / "suite.json").read_text())
     with pytest.raises(InputError, match="recordings of gone"):
         results_frame(there)
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_a_report_of_rewards(folder, tmp_path, others):
+    """A method without probabilities is in the table, and in nothing that is said of probabilities."""
+    there = tmp_path / "there"
+    (there / "jobs").mkdir(parents=True)
+    for path in (folder / "jobs").glob("*"):
+        job, row = read_result(path)
+        if job.method != "prior":
+            continue
+        if others:
+            write_result(there, job, row)
+        nan = {name: [np.nan] for name in row if name != "variant" and "regret" not in name}
+        write_result(there, dataclasses.replace(job, method="imitation"), row | nan | {"variant": ["imitation"]})
+    (there / "suite.json").write_text((folder / "suite.json").read_text())
+    page = write_suite_report(there).read_text()
+    start = page.index("<h2>Methods side by side</h2>")
+    table = page[start : page.index("</table>", start)]
+    assert "<td>imitation</td>" in table and "<td>–</td>" in table and "nan" not in table and "nan %" not in page
+    assert ("Stated probabilities" in page) == others
 
 
 def test_methods_that_cannot_run(monkeypatch):

@@ -28,7 +28,7 @@ _NOTHING = 1e-9
 class Stakes(NamedTuple):
     """What `U` utilities have at stake in one world, on the `n` nodes of the chain that remembers for all of them.
 
-    nodes: the world whose states are the nodes. start: `[n]` chance of each at first.
+    nodes: the world whose states are the nodes. start: `[n]` chance of each at first. state: `[n]` the world's state.
     paid: `[U, n, A]` what each step pays. ahead: `[U, n, A]` its value if the best actions follow.
     worst, best: `[U]` least and greatest expected utility. constant: `[U]` whether all policies have the same.
     random: `[n]` discounted visits of the policy that takes each available action equally often.
@@ -36,6 +36,7 @@ class Stakes(NamedTuple):
 
     nodes: NodeWorld
     start: np.ndarray
+    state: np.ndarray
     paid: np.ndarray
     ahead: np.ndarray
     worst: np.ndarray
@@ -82,7 +83,7 @@ def stakes(world: WorldModel, utilities) -> Stakes:
     random = node_visits(nodes, chain.start, random_policy(nodes.available))
     size = np.abs(chain.paid).max((1, 2)) / (1 - nodes.discount)
     constant = best - worst <= _ROUNDING * size
-    return Stakes(nodes, chain.start, chain.paid, np.array(ahead), worst, best, constant, random)
+    return Stakes(nodes, chain.start, chain.state, chain.paid, np.array(ahead), worst, best, constant, random)
 
 
 @_one_thread
@@ -107,9 +108,27 @@ def acting_regrets(stakes: Stakes, probability) -> np.ndarray:
     # Best if all doubt were settled after one step: close to the best of all, so that few improvements are left.
     first = np.tensordot(share, stakes.ahead, 1)
     first = np.argmax(np.where(stakes.nodes.available, first, -np.inf), -1)
+    return _best_regrets(stakes, paid, first, _NOTHING)
+
+
+@_one_thread
+def reward_regrets(stakes: Stakes, reward) -> np.ndarray:
+    """`[U]` regret of the best policy for `reward` `[S]`, paid at every step; at random if all policies are as good.
+
+    Costs a few sparse solves. Raises InputError for another shape, and numbers that are not finite.
+    """
+    reward, number = np.asarray(reward, np.float64), int(stakes.state.max()) + 1
+    if reward.shape != (number,) or not np.isfinite(reward).all():
+        raise InputError(f"reward has shape {reward.shape}; give a finite number for each of {number} states")
+    paid = np.repeat(reward[stakes.state][:, None], stakes.paid.shape[2], axis=1)
+    return _best_regrets(stakes, paid, None, _ROUNDING * np.abs(reward).max() / (1 - stakes.nodes.discount))
+
+
+def _best_regrets(stakes, paid, first, nothing):
+    """`[U]` regret of the best policy for `paid` `[n, A]`, if it gains more than `nothing` over a random one."""
     values, choice = best_on_nodes(stakes.nodes, paid, first)
     randomly = stakes.random @ (random_policy(stakes.nodes.available) * paid).sum(-1)
-    if stakes.start @ values - randomly <= _NOTHING:
+    if stakes.start @ values - randomly <= nothing:
         return random_regrets(stakes)
     policy = np.eye(paid.shape[1])[choice]
     return _regrets(stakes, node_visits(stakes.nodes, stakes.start, policy), policy)

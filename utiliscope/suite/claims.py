@@ -11,13 +11,15 @@ from utiliscope.laws import LN2
 class Claims(NamedTuple):
     """Of `J` recordings, over `U` candidates.
 
-    log_prob: `[J, U]` nats, normalised over candidates. bits: `[J, U]` intelligence of the policies that the recording
-    allows, on average and before any law, or None. extra: name to `[J]`, whatever else a method found.
+    log_prob: `[J, U]` nats, normalised over candidates, or None. bits: `[J, U]` intelligence of the policies that the
+    recording allows, on average and before any law, or None. extra: name to `[J]`, whatever else a method found.
+    reward: `[J, S]` a step's payoff in each state, of a method that knows of no candidates and has no posterior.
     """
 
-    log_prob: np.ndarray
+    log_prob: np.ndarray | None
     bits: np.ndarray | None
     extra: dict[str, np.ndarray]
+    reward: np.ndarray | None = None
 
 
 class Reading(NamedTuple):

@@ -24,7 +24,6 @@ from utiliscope.world.transition import SparseTransition
 from .claims import Claims, claimed
 
 _PRECISION = 1e-5  # of values, which a horizon leaves out
-_MOST_STEPS = 200  # memo's recursion ends at Python's
 _BARRED = -1e9
 
 
@@ -36,8 +35,8 @@ class Memo:
     simplicity: float = 1.0
 
     def __call__(self, key, suite_world, candidates, behaviours: list[Behaviour]) -> Claims:
-        """`Claims` without bits; extra: `left_out`, how many candidates remember. Raises InputError without memo, and
-        for worlds that look too far ahead for it. `key` is not used.
+        """`Claims` without bits; extra: `left_out`, how many candidates remember. Raises InputError without memo.
+        `key` is not used.
         """
         unavailable = why_not()
         if unavailable:
@@ -67,8 +66,6 @@ def choice_table(world, candidates, temperatures) -> np.ndarray:
 
     discount = float(world.discount)
     steps = math.ceil(math.log(_PRECISION) / math.log(max(discount, 1e-9))) if discount else 0
-    if steps > _MOST_STEPS:
-        raise InputError(f"memo would look {steps} steps ahead, and ends at {_MOST_STEPS}; take a discount below 0.94")
     with jax.enable_x64(True):
         paid, terminal = plain_payoffs(world, candidates)
         sparse = isinstance(world.transition, SparseTransition)
@@ -91,6 +88,9 @@ def choice_table(world, candidates, temperatures) -> np.ndarray:
             return E[paid(s, a, u) + (0.0 if left <= 0 else onward(s, u) * plan[agent.n, agent.b, u](left - 1))]  # noqa: F821
 
         module.plan = cache(module.plan)
+        # From the end on, as memo itself would come to each plan by recursion, deeper than Python goes.
+        for left in range(steps + 1):
+            module.plan(left)
 
         @memo(install_module=module.install)
         def best[s: S, u: U](left):  # noqa: F821

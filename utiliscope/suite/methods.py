@@ -8,7 +8,7 @@ import numpy as np
 from utiliscope.behaviour import Behaviour
 from utiliscope.utilities import Candidates
 
-from . import memo_peer
+from . import imitation_peer, memo_peer
 from .claims import Claims, Reading, claimed
 from .intelligence import Intelligence
 from .planners import Planner
@@ -30,12 +30,14 @@ METHODS: Mapping[str, Method] = {
     "maxent": Planner(soft=True),
     "prior": prior_alone,
     "memo": memo_peer.Memo(),
+    "imitation": imitation_peer.Imitation(),
 }
+_PEERS = {"memo": memo_peer, "imitation": imitation_peer}
 
 
 def why_skipped(name: str) -> str | None:
     """Why a method cannot run here, such as an optional package that is missing; None if it can."""
-    return memo_peer.why_not() if name == "memo" else None
+    return _PEERS[name].why_not() if name in _PEERS else None
 
 
 def reading(name: str, found: Claims | Reading) -> Reading:

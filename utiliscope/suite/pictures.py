@@ -48,7 +48,7 @@ def plot_agents_by_methods(frame: pd.DataFrame, score: str = "log_score") -> Fig
 
 def plot_false_discoveries(frame: pd.DataFrame) -> Figure:
     """How often each method claims a utility at 95 % for what is after nothing, with the 95 % interval."""
-    nulls = frame[frame.kind == "null"]
+    nulls = frame[(frame.kind == "null") & frame.claimed_95.notna()]
     each = summary(nulls, ["agent", "method"], scores=["claimed_95"])
     known, agents = frame[frame.log_score.notna()], sorted(set(each.agent))
     methods = _ordered(known, "log_score") if len(known) else sorted(set(each.method))

@@ -41,9 +41,15 @@ def write_suite_report(folder: Path) -> Path:
                 "best of a row in bold. What is darker is better.",
             )
         )
-        table = summary(known, "method", scores=list(_SCORES), over="recordings")
-        note = "± is one standard error over recordings. Regret: 0 as good as can be, 1 as bad."
+    agents = frame[(frame.kind == "agent") & frame.regret.notna()]
+    if len(agents):
+        table = summary(agents, "method", scores=list(_SCORES), over="recordings")
+        note = (
+            "± is one standard error over recordings. Regret: 0 as good as can be, 1 as bad. –: does not apply; a "
+            "method that finds one reward gives no probabilities."
+        )
         parts.append(_table("Methods side by side", table, _SCORES, note))
+    if len(known):
         parts.append(
             _picture(
                 "Stated probabilities",
@@ -52,7 +58,7 @@ def write_suite_report(folder: Path) -> Path:
                 "intervals. Below the diagonal a method is surer than it should be.",
             )
         )
-    if (frame.kind == "null").any():
+    if ((frame.kind == "null") & frame.claimed_95.notna()).any():
         parts.append(
             _picture(
                 "What is after nothing",
@@ -101,7 +107,7 @@ def _findings(frame, known) -> list[str]:
         )
         best = ", ".join(f"{name} {count}" for name, count in won.items())
         found.append(f"Agents for which each is best: {best}.")
-    nulls = frame[frame.kind == "null"]
+    nulls = frame[(frame.kind == "null") & frame.claimed_95.notna()]
     if len(nulls):
         rates = nulls.groupby("method").claimed_95.mean().sort_values()
         found.append(

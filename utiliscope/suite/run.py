@@ -71,9 +71,12 @@ def prepare(worlds, settings: Mapping, say) -> None:
 
 
 def _row(claims, place, truth, measures) -> dict:
-    from utiliscope.suite.scores import score
+    from utiliscope.suite.scores import score, score_reward
 
-    row = score(claims.log_prob[place], truth, measures)
+    if claims.reward is None:
+        row = score(claims.log_prob[place], truth, measures)
+    else:
+        row = score_reward(claims.reward[place], truth, measures)
     if claims.bits is not None and truth is not None:
         row["true_bits"] = float(claims.bits[place, truth])
     return row | {name: values[place] for name, values in claims.extra.items()}

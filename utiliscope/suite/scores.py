@@ -7,9 +7,9 @@ of the world are one class, and a claim about any of them is one about it.
 import numpy as np
 
 from utiliscope.errors import InputError
-from utiliscope.regret import acting_regrets
+from utiliscope.regret import acting_regrets, reward_regrets
 
-from .yardsticks import Yardsticks, distances_from
+from .yardsticks import Yardsticks, distances_from, reward_distances
 
 # ln P(true) of a method that leaves the truth out altogether; what is finite is told as it is.
 LOG_FLOOR = -1000.0
@@ -17,6 +17,7 @@ LOG_FLOOR = -1000.0
 CLAIM = 0.95
 _NORMALISED = 1e-6
 _TIE = 1e-12
+_OF_ANY = ("entropy_bits", "best_mass", "claimed_95", "none_claimed", "claimed_false")
 _OF_TRUTH = (
     "true_mass", "true_rank", "log_score", "floored", "brier", "best_true", "claimed_true",
     "regret", "regret_changed", "random_regret", "random_regret_changed", "prior_regret", "prior_regret_changed",
@@ -69,14 +70,29 @@ def score(log_prob, truth: int | None, yardsticks: Yardsticks) -> dict[str, floa
         "best_true": float(tied[truth]) / float(tied.sum()),
         "claimed_true": claimed * float(best == truth),
     }
-    return row | _regrets(probability, truth, yardsticks) | _distances(probability, truth, yardsticks)
+    row |= _regrets(lambda stakes: acting_regrets(stakes, probability), truth, yardsticks)
+    return row | _distances(probability, truth, yardsticks)
 
 
-def _regrets(probability, truth, yardsticks):
+def score_reward(reward, truth: int | None, yardsticks: Yardsticks) -> dict[str, float]:
+    """The scores of `score` of one reward `[S]`, paid at every step: regrets, and distances from the true reward.
+
+    All others are nan: they are of posteriors. A distance is both the expected one and that of the mean.
+    """
+    row = dict.fromkeys((*_OF_ANY, *_OF_TRUTH), np.nan)
+    if truth is None:
+        return row
+    row |= _regrets(lambda stakes: reward_regrets(stakes, reward), truth, yardsticks)
+    for name, distance in reward_distances(yardsticks, truth, reward).items():
+        row |= {f"{name}_expected": distance, f"{name}_mean": distance}
+    return row
+
+
+def _regrets(regrets_in, truth, yardsticks):
     found = {}
     worlds = zip(("", "_changed"), (yardsticks.recorded, yardsticks.changed), strict=True)
     for place, (suffix, stakes) in enumerate(worlds):
-        found[f"regret{suffix}"] = float(acting_regrets(stakes, probability)[truth])
+        found[f"regret{suffix}"] = float(regrets_in(stakes)[truth])
         found[f"random_regret{suffix}"] = float(yardsticks.random_regret[place, truth])
         found[f"prior_regret{suffix}"] = float(yardsticks.prior_regret[place, truth])
     return found

@@ -44,17 +44,32 @@ def yardsticks(suite_world: SuiteWorld, candidates: Candidates) -> Yardsticks:
     both = [stakes(world, candidates) for world in (suite_world.world, suite_world.changed)]
     prior = 2.0 ** (candidates.code_length.min() - candidates.code_length)
     prior = prior / prior.sum()
-    recorded = both[0]
-    rewards = rewards_on(recorded.nodes, recorded.random, random_policy(recorded.nodes.available), recorded.paid)
-    products = [forms @ forms.T for forms in (epic_forms(rewards), starc_forms(rewards))]
     return Yardsticks(
         candidates.names.index("0") if "0" in candidates.names else None,
         prior,
         *both,
         np.array([random_regrets(one) for one in both]),
         np.array([acting_regrets(one, prior) for one in both]),
-        *products,
+        *_products(both[0], both[0].paid),
     )
+
+
+def _products(recorded: Stakes, paid):
+    """`[U, U]` inner products of the canonical forms of `paid` `[U, n, A]`, of EPIC and of STARC."""
+    rewards = rewards_on(recorded.nodes, recorded.random, random_policy(recorded.nodes.available), paid)
+    return [forms @ forms.T for forms in (epic_forms(rewards), starc_forms(rewards))]
+
+
+def reward_distances(yardsticks: Yardsticks, truth: int, reward) -> dict[str, float]:
+    """`epic` and `starc`: distances of candidate `truth` from `reward` `[S]`, paid at every step."""
+    recorded = yardsticks.recorded
+    true = recorded.paid[truth]
+    paid = np.stack([true, np.broadcast_to(np.asarray(reward)[recorded.state][:, None], true.shape)])
+    other = np.array([[0.0, 1.0]])
+    return {
+        name: float(distances_from(products, 0, other)[0])
+        for name, products in zip(("epic", "starc"), _products(recorded, paid), strict=True)
+    }
 
 
 def distances_from(products, truth: int, mixtures) -> np.ndarray:
