@@ -1,4 +1,4 @@
-"""Pictures of a suite: agents by methods, claims about nulls, and stated probabilities against the truth."""
+"""Pictures of a suite: agents by methods, two methods apart, lengths of recordings, false claims, probabilities."""
 
 import numpy as np
 import pandas as pd
@@ -8,6 +8,7 @@ from matplotlib.ticker import PercentFormatter
 
 from utiliscope.picture_style import CHAINS, FAINT, INK, MUTED
 
+from .comparison import versus
 from .summaries import calibration_table, summary
 
 
@@ -43,6 +44,62 @@ def plot_agents_by_methods(frame: pd.DataFrame, score: str = "log_score") -> Fig
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     figure.colorbar(shown, ax=axes, shrink=0.5, label=_NAMES.get(score, score), extend="min")
+    return figure
+
+
+def plot_versus(frame: pd.DataFrame, method: str, other: str, score: str = "log_score") -> Figure:
+    """By how much `method` scores better than `other`, agent by agent, with two standard errors over recordings."""
+    table = versus(frame, method, other, score=score).sort_values("difference").reset_index(drop=True)
+    figure = Figure(figsize=(7.2, 1.2 + 0.19 * len(table)), layout="constrained")
+    axes = figure.subplots()
+    place, colours = np.arange(len(table)), {"wins": CHAINS[0], "ties": MUTED, "loses": CHAINS[4]}
+    for verdict, colour in colours.items():
+        some = (table.verdict == verdict).to_numpy()
+        spread = 2 * table.difference_error[some].fillna(0)
+        axes.errorbar(
+            table.difference[some], place[some], xerr=spread, fmt="o", markersize=3.5, color=colour, elinewidth=0.9,
+            label=f"{method} {verdict}: {some.sum()}",
+        )  # fmt: skip
+    axes.axvline(0, color=INK, linewidth=0.8)
+    if score == "log_score":
+        # A few mistakes that were made with certainty would hide all else.
+        axes.set_xscale("symlog", linthresh=1.0, linscale=1.0)
+        axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_yticks(place, table.agent, fontsize=8)
+    axes.set_xlabel(f"{_NAMES.get(score, score)}: {method} better than {other} (± two standard errors)", fontsize=8.5)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def plot_lengths(frame: pd.DataFrame) -> Figure:
+    """Mean ln P(true) and mean regret of each method against the number of episodes recorded."""
+    known = frame[frame.kind == "agent"]
+    lengths = sorted(set(known.num_episodes))
+    figure = Figure(figsize=(9.6, 3.6), layout="constrained")
+    methods = _ordered(known[known.log_score.notna()], "log_score")
+    methods += sorted(set(known.method) - set(methods))
+    for axes, score in zip(figure.subplots(1, 2), ("log_score", "regret"), strict=True):
+        some = known[known[score].notna()]
+        table = summary(some, ["method", "num_episodes"], scores=[score], over="recordings").set_index("method")
+        for m, method in enumerate(methods):
+            if method not in table.index:
+                continue
+            own = table.loc[[method]]
+            # Side by side, that errors can be told apart.
+            beside = own.num_episodes * 1.02 ** (m - len(methods) / 2)
+            axes.errorbar(
+                beside, own[score], yerr=own[f"{score}_error"], color=CHAINS[m % len(CHAINS)], marker="o",
+                markersize=3.5, linewidth=1.1, elinewidth=0.7, label=method,
+            )  # fmt: skip
+        axes.set_xscale("log")
+        axes.set_xticks(lengths, [str(length) for length in lengths])
+        axes.minorticks_off()
+        axes.set_xlabel("episodes recorded")
+        axes.set_ylabel(_NAMES[score])
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(colors=INK, labelsize=8.5)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 

@@ -6,11 +6,20 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from utiliscope.errors import listed
 from utiliscope.inlined import inlined
 from utiliscope.outputs import written_whole
 
+from .comparison import best_of, versus
 from .frames import results_frame
-from .pictures import plot_agents_by_methods, plot_false_discoveries, plot_stated_probabilities
+from .intelligence import LAWS
+from .pictures import (
+    plot_agents_by_methods,
+    plot_false_discoveries,
+    plot_lengths,
+    plot_stated_probabilities,
+    plot_versus,
+)
 from .results import failures
 from .resuming import read_settings
 from .summaries import summary
@@ -49,6 +58,24 @@ def write_suite_report(folder: Path) -> Path:
             "method that finds one reward gives no probabilities."
         )
         parts.append(_table("Methods side by side", table, _SCORES, note))
+    ours, rival = _rivals(known)
+    if ours and rival:
+        parts.append(
+            _picture(
+                f"{ours} against {rival}",
+                plot_versus(known, ours, rival),
+                "The best law of intelligence and the best of those that assume a planner, on the same recordings. To "
+                f"the right {ours} gives the truth more; within two standard errors of 0 it is a tie.",
+            )
+        )
+    if len(known) and frame.num_episodes.nunique() > 1:
+        parts.append(
+            _picture(
+                "Lengths of recordings",
+                plot_lengths(frame),
+                "What more episodes are worth to each method, over all agents, with standard errors over recordings.",
+            )
+        )
     if len(known):
         parts.append(
             _picture(
@@ -107,6 +134,10 @@ def _findings(frame, known) -> list[str]:
         )
         best = ", ".join(f"{name} {count}" for name, count in won.items())
         found.append(f"Agents for which each is best: {best}.")
+        ours, rival = _rivals(known)
+        if ours and rival:
+            verdicts = versus(known, ours, rival).groupby("verdict").agent.apply(lambda names: listed(names, 60))
+            found += [f"Against {rival}, {ours} {verdict} on {names}." for verdict, names in verdicts[::-1].items()]
     nulls = frame[(frame.kind == "null") & frame.claimed_95.notna()]
     if len(nulls):
         rates = nulls.groupby("method").claimed_95.mean().sort_values()
@@ -116,6 +147,13 @@ def _findings(frame, known) -> list[str]:
             + " of its recordings."
         )
     return found
+
+
+def _rivals(known) -> tuple[str | None, str | None]:
+    """The best law of intelligence, and the best of those that assume a planner, by mean ln P(true)."""
+    if not len(known):
+        return None, None
+    return best_of(known, LAWS), best_of(known, set(known.method) - {*LAWS, "prior"})
 
 
 def _picture(heading, figure, caption) -> dict:
