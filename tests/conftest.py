@@ -12,6 +12,16 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="util
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 
+# Imported before the hook, which would have Python compile anew whatever else is imported inside the package.
+import arviz  # noqa: F401
+import beartype
+import equinox  # noqa: F401
+import matplotlib.pyplot  # noqa: F401
+import mctx  # noqa: F401
+import numpyro.infer.reparam  # noqa: F401
+import pandas  # noqa: F401
+import scipy.signal
+import scipy.stats  # noqa: F401
 from jaxtyping import install_import_hook
 
 import utiliscope.agents.q_learning_kernel
@@ -26,6 +36,13 @@ import utiliscope.residues
 import utiliscope.row_kernels
 import utiliscope.splitting
 import utiliscope.tables  # noqa: F401 - compiled code takes no wrappers
+
+
+
+@beartype.beartype
+def _(number: int | None, names: list[str]) -> tuple[int, ...]:
+    """Imports what beartype imports on its first use."""
+
 
 hook = install_import_hook("utiliscope", "beartype.beartype")
 hook.__enter__()
