@@ -271,8 +271,9 @@ def test_the_report_names_every_operator(population):
         assert f"<td>{row.subject}</td><td>{row.probability:.3f}</td>" in table
 
 
-def test_a_population_by_what_was_achieved(tmp_path):
-    posterior = quiet(
+@pytest.fixture(scope="module")
+def achievers():
+    return quiet(
         pulls("xxxyxzzz", [2, 2, 2, 3, 3, 3, 10, 10]),
         ARMS,
         program="population",
@@ -280,12 +281,19 @@ def test_a_population_by_what_was_achieved(tmp_path):
         policy_prior=us.UniformDeterministic(),
         **SHORT,
     )
+
+
+@pytest.mark.slow
+def test_the_report_of_a_population_by_what_was_achieved(achievers):
+    assert "posterior probability" in us.report.report_html(achievers)
+
+
+def test_a_population_by_what_was_achieved(achievers):
+    posterior = achievers
     draws = posterior["posterior"].dataset
     assert list(draws["subject"].values) == [2, 3, 10]
     chances = np.exp(draws["subject_log_prob"].sel(utility="x").mean(("chain", "draw"))).values
     assert chances[0] > chances[1] > chances[2]
-    us.write_report(posterior, tmp_path / "report.html")
-    assert "posterior probability" in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.slow

@@ -22,6 +22,21 @@ def bits(world, reward, value, policy_prior=XI):
     return np.asarray(each(jnp.atleast_1d(jnp.asarray(value, float))))
 
 
+@jax.jit
+def _compiled(reward, value):
+    of = lambda reward, value: laplace_bits(WORLD, reward, value, policy_prior=XI)  # noqa: E731
+    return jax.value_and_grad(of, (0, 1))(reward, value)
+
+
+def plain_bits(value, reward=REWARD):
+    """In WORLD, one value after another, by what the tests compile once; bits and their slopes."""
+    return _compiled(jnp.asarray(reward), jnp.asarray(value, float))
+
+
+def all_plain_bits(values):
+    return np.array([plain_bits(value)[0] for value in values])
+
+
 def contexts(number, actions=2):
     """As many states, each the first and only one with the same chance."""
     stay = np.broadcast_to(np.eye(number)[:, None], (number, actions, number))
@@ -57,7 +72,7 @@ def test_against_a_million_policies():
     values = np.sort(random_values(1_000_000))
     chance = np.array([0.95, 0.6, 0.5, 0.3, 0.1, 0.01, 1e-3, 1e-4])
     error = np.sqrt((1 - chance) / (chance * len(values))) / math.log(2)
-    found = bits(WORLD, REWARD, np.quantile(values, 1 - chance))
+    found = all_plain_bits(np.quantile(values, 1 - chance))
     assert (np.abs(found + np.log2(chance)) < 0.1 + 5 * error).all()
 
 
@@ -74,8 +89,11 @@ def test_against_splitting():
 
 def test_derivatives_scale_and_shift():
     value, step = 1.9, 1e-5
-    one = jax.jit(lambda reward, value: laplace_bits(WORLD, reward, value, policy_prior=XI))
-    by_reward, by_value = jax.jit(jax.grad(one, (0, 1)))(jnp.array(REWARD), value)
+
+    def one(reward, value):
+        return plain_bits(value, reward)[0]
+
+    _, (by_reward, by_value) = plain_bits(value)
     assert float(by_value) == pytest.approx(float(one(REWARD, value + step) - one(REWARD, value - step)) / (2 * step))
     for s, change in enumerate(step * np.eye(3)):
         slope = float(one(REWARD + change, value) - one(REWARD - change, value)) / (2 * step)
@@ -89,12 +107,12 @@ def test_unavailable_actions_do_not_count():
     transition = np.concatenate([WORLD.transition, WORLD.transition[:, :1]], axis=1)
     available = np.array([[True, True, False]] * 3)
     wider = us.world_model(transition, WORLD.initial, 0.8, available=available)
-    np.testing.assert_allclose(bits(wider, REWARD, [1.0, 1.9]), bits(WORLD, REWARD, [1.0, 1.9]), rtol=1e-6)
+    np.testing.assert_allclose(bits(wider, REWARD, [1.0, 1.9]), all_plain_bits([1.0, 1.9]), rtol=1e-6)
 
 
 def test_possible_worlds_are_averaged():
     twice = us.possible_worlds([WORLD, WORLD], [0.3, 0.7])
-    np.testing.assert_allclose(bits(twice, REWARD, [1.0, 1.9]), bits(WORLD, REWARD, [1.0, 1.9]), rtol=1e-6)
+    np.testing.assert_allclose(bits(twice, REWARD, [1.0, 1.9]), all_plain_bits([1.0, 1.9]), rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -117,11 +135,11 @@ def test_derivatives_of_one_world_are_those_of_it_twice():
 def test_a_plain_call_is_in_full_precision():
     with jax.enable_x64(False):
         found = laplace_bits(WORLD, REWARD, 1.9, policy_prior=XI)
-    assert found.dtype == np.float64 and float(found) == pytest.approx(bits(WORLD, REWARD, 1.9)[0], rel=1e-9)
+    assert found.dtype == np.float64 and float(found) == pytest.approx(float(plain_bits(1.9)[0]), rel=1e-9)
 
 
 def test_what_no_policy_is_worth():
-    assert np.isnan(bits(WORLD, REWARD, [100.0, -100.0])).all()
+    assert np.isnan(all_plain_bits([100.0, -100.0])).all()
 
 
 def test_bad_input():
