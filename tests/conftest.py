@@ -38,7 +38,6 @@ import utiliscope.splitting
 import utiliscope.tables  # noqa: F401 - compiled code takes no wrappers
 
 
-
 @beartype.beartype
 def _(number: int | None, names: list[str]) -> tuple[int, ...]:
     """Imports what beartype imports on its first use."""

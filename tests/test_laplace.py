@@ -43,7 +43,7 @@ def contexts(number, actions=2):
     return us.world_model(stay, np.full(number, 1 / number), 0.0)
 
 
-@pytest.mark.parametrize(("arms", "concentration"), [(2, 0.5), (4, 1.0), (3, 3.0)])
+@pytest.mark.parametrize(("arms", "concentration"), [pytest.param(2, 0.5, marks=pytest.mark.slow), (4, 1.0), (3, 3.0)])
 def test_bandits(arms, concentration):
     """THEORY, section 7: the share of all arms but one is Beta distributed; from half a bit to twenty."""
     height = np.array([0.5, 1, 2, 5, 10, 20])
@@ -52,7 +52,7 @@ def test_bandits(arms, concentration):
     np.testing.assert_allclose(found, height, rtol=ACCURACY, atol=0.1)
 
 
-@pytest.mark.parametrize("number", [4, 16])
+@pytest.mark.parametrize("number", [pytest.param(4, marks=pytest.mark.slow), 16])
 def test_contexts(number):
     """THEORY, section 7: two actions, right in all but one on average, log2 n! bits."""
     reward = np.tile([1.0, 0.0], (number, 1))

@@ -118,10 +118,20 @@ def texts(figure):
     return [text.get_text() for text in artists + figure.texts + legends] + titles
 
 
-@pytest.mark.parametrize("plot", ALL)
-@pytest.mark.parametrize("world", ["grid", "tree"])
+SETTINGS = [{}, {"number": 40}, {"sampled": False}, {"chains": 1}, {"best": 0}, {"beyond": 0.5}]
+
+
+def is_fast(settings, world, plot):
+    """Only the recording is drawn by what the world is like, and hardly by anything else."""
+    return (world == "tree" and not settings) or (plot is plot_recording) == (world == "tree")
+
+
 @pytest.mark.parametrize(
-    "settings", [{}, {"number": 40}, {"sampled": False}, {"chains": 1}, {"best": 0}, {"beyond": 0.5}]
+    ("settings", "world", "plot"),
+    [
+        pytest.param(*case, marks=[] if is_fast(*case) else pytest.mark.slow)
+        for case in [(settings, world, plot) for settings in SETTINGS for world in ("grid", "tree") for plot in ALL]
+    ],
 )
 def test_every_picture_can_be_drawn(plot, world, settings):
     buffer = io.BytesIO()

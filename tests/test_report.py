@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 
 from utiliscope.errors import InputError
 from utiliscope.posterior import utility_table
@@ -17,6 +18,13 @@ _spec = importlib.util.spec_from_file_location("made_posteriors", Path(__file__)
 _plots = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_plots)
 posterior_of = _plots.posterior_of
+
+
+@pytest.fixture
+def plain_pictures(monkeypatch):
+    """Pictures take most of a report's time, and these tests look at words."""
+    for name in ("plot_utilities", "plot_tradeoff", "plot_recording", "plot_diagnostics", "plot_sensitivity"):
+        monkeypatch.setattr(f"utiliscope.report.{name}", lambda *_: Figure(figsize=(1, 1)))
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +61,7 @@ def test_it_stands_alone(page):
     assert len(page) < 0.6 * 2**20
 
 
+@pytest.mark.usefixtures("plain_pictures")
 def test_names_are_escaped():
     tree = posterior_of()
     names = tree["posterior"]["utility"].values.astype(object)
@@ -74,6 +83,7 @@ def test_settings_are_told(page):
         assert f"<h2>{heading}</h2>" in page
 
 
+@pytest.mark.usefixtures("plain_pictures")
 def test_planners_are_not_spoken_of_as_intelligent():
     tree = posterior_of()
     draws = tree["posterior"].dataset.drop_vars("intelligence")
@@ -98,6 +108,7 @@ def test_a_spread_posterior_is_said():
     assert len(answer(posterior_of(number=4))[0]) == 1
 
 
+@pytest.mark.usefixtures("plain_pictures")
 def test_lower_bounds_are_said():
     sentence = answer(posterior_of(beyond=0.5))[0][0]
     assert "at at least" not in sentence and "at least" in sentence and "at most about once in" in sentence

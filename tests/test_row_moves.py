@@ -187,7 +187,7 @@ def test_moves_with_patches_keep_their_blocks_exact(name, prior, monkeypatch):
     assert_policies(population.policy, world, prior)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 6))])
 @pytest.mark.parametrize("prior", [DETERMINISTIC, us.Dirichlet(1.0)])
 def test_values_do_not_drift_from_ties(prior, seed):
     """Two values that tie must stay within the tolerance of one another, up to the next fresh inverse."""
@@ -346,11 +346,20 @@ def test_moves_without_memory_are_those_of_one_memory(name):
     np.testing.assert_allclose(one.table, other.table, **CLOSE)
 
 
-@pytest.mark.parametrize("start", ["exact", "one point"])
-@pytest.mark.parametrize("law", LAWS)
+# Each law and each kind of rows is run from afar in some fast case; with one another in the slow ones.
+AFAR = {(0.3, "level"), (0.3, "warmth"), ("uneven", "both"), *((None, law) for law in LAWS)}
+
+
+def is_fast(concentration, law, start):
+    return concentration in (None, 0.3, "uneven") and (start == "exact" or (concentration, law) in AFAR)
+
+
 @pytest.mark.parametrize(
-    "concentration",
-    [None, 0.3, "uneven", *(pytest.param(c, marks=pytest.mark.slow) for c in (1.0, 2.5))],
+    ("concentration", "law", "start"),
+    [
+        pytest.param(*case, marks=[] if is_fast(*case) else pytest.mark.slow)
+        for case in itertools.product([None, 0.3, "uneven", 1.0, 2.5], LAWS, ["exact", "one point"])
+    ],
 )
 @pytest.mark.usefixtures("payoffs_of_chains")
 def test_moves_leave_their_law_invariant_and_forget_their_start(concentration, law, start):
