@@ -21,7 +21,7 @@ import arviz  # noqa: F401
 import beartype
 import equinox  # noqa: F401
 import jaxtyping
-import matplotlib.pyplot  # noqa: F401
+import matplotlib.pyplot
 import mctx  # noqa: F401
 import numpyro.infer.reparam  # noqa: F401
 import pandas  # noqa: F401
@@ -59,7 +59,7 @@ def of_shapes(annotation):
 
 
 def checked(whole, typechecker):
-    """`jaxtyping.jaxtyped`, but of functions without shapes types alone are checked, which takes a tenth of the time."""
+    """`jaxtyping.jaxtyped`, but of functions without shapes types alone are checked, in a tenth of the time."""
 
     def decorate(function):
         plain = isinstance(function, types.FunctionType) and not inspect.isgeneratorfunction(function)
@@ -83,3 +83,10 @@ jax.config.update("jax_enable_x64", True)
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+@pytest.fixture
+def plain_pictures(monkeypatch):
+    """Pictures take most of a report's time: for tests that look at its words alone."""
+    for name in ("plot_utilities", "plot_tradeoff", "plot_recording", "plot_diagnostics", "plot_sensitivity"):
+        monkeypatch.setattr(f"utiliscope.report.{name}", lambda *_: matplotlib.figure.Figure(figsize=(1, 1)))

@@ -78,6 +78,7 @@ def test_candidates_at_each_temperature_as_the_plain_baseline():
         np.testing.assert_allclose(jnp.exp(log_policy).sum(-1), 1.0)
 
 
+@pytest.mark.slow
 def test_temperature_is_summed_as_by_quadrature():
     candidates = us.candidate_set(WORLD, {text: text for text in TEXTS[:3]})
     behaviour = recording(WORLD, 2)

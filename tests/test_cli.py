@@ -115,6 +115,7 @@ def test_same_seed_gives_the_same_bytes(fitted, files, tmp_path):
     assert (tmp_path / "utilities.csv").read_bytes() == (fitted[0] / "utilities.csv").read_bytes()
 
 
+@pytest.mark.usefixtures("plain_pictures")
 def test_report_is_rebuilt(fitted):
     out, _ = fitted
     (out / "report.html").write_text("old")
@@ -227,6 +228,14 @@ def test_behaviour_intelligence_agrees_with_plain_monte_carlo(files, key):
     assert abs(spread - bits.std()) < 5 * bits.std() * np.sqrt((kurtosis - 1) / (4 * 400))
 
 
+@pytest.fixture
+def no_bits(monkeypatch):
+    """For tests of what is read before anything is computed."""
+    found = us.Estimate(1.0, 0.1, False), 0.0
+    monkeypatch.setattr("utiliscope.competence.behaviour_intelligence", lambda *_, **__: found)
+
+
+@pytest.mark.usefixtures("no_bits")
 def test_rows_are_filtered_before_they_are_checked(files, tmp_path):
     table = pd.read_csv(files / "steps.csv")
     table.loc[table["subject"] == "B2", "state"] = 99
@@ -238,6 +247,7 @@ def test_rows_are_filtered_before_they_are_checked(files, tmp_path):
     refused(problem, "mixed.csv, rows with subject=B2 (numbered among themselves): state is missing or unknown")
 
 
+@pytest.mark.usefixtures("no_bits")
 def test_stacked_worlds_need_a_layout(files, tmp_path):
     following = json.loads((files / "world.json").read_text())["next_state"]
     (tmp_path / "two.json").write_text(json.dumps({"next_state": [following, following]}))

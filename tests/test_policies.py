@@ -87,7 +87,10 @@ def test_deterministic_policies_are_equally_likely():
     assert scipy.stats.chisquare(list(counts.values())).pvalue > 1e-6
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in ("uniform rows", "flat rows") else []) for name in ROWS],
+)
 def test_moves_leave_the_prior_invariant(name):
     """Chains from one point: after a long run the moments are the prior's. One batch mean for each chain."""
     prior, chains, warmup, steps = PRIORS[name], 200, 300, 1500

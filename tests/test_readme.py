@@ -19,6 +19,7 @@ def example():
     return found.groups()
 
 
+@pytest.mark.usefixtures("plain_pictures")
 @pytest.mark.filterwarnings("ignore::utiliscope.ConvergenceWarning")
 def test_the_example_in_short(tmp_path, monkeypatch, capsys):
     """With the printed candidates alone, and fewer draws: the same code, columns and names, and bits of the policy."""

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import xarray as xr
-from matplotlib.figure import Figure
 
 from utiliscope.errors import InputError
 from utiliscope.posterior import utility_table
@@ -18,13 +17,6 @@ _spec = importlib.util.spec_from_file_location("made_posteriors", Path(__file__)
 _plots = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_plots)
 posterior_of = _plots.posterior_of
-
-
-@pytest.fixture
-def plain_pictures(monkeypatch):
-    """Pictures take most of a report's time, and these tests look at words."""
-    for name in ("plot_utilities", "plot_tradeoff", "plot_recording", "plot_diagnostics", "plot_sensitivity"):
-        monkeypatch.setattr(f"utiliscope.report.{name}", lambda *_: Figure(figsize=(1, 1)))
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +122,7 @@ def test_convergence_is_a_verdict():
     assert diagnosis(posterior_of(sampled=False)) == ("No sampler ran: the posterior was summed exactly.", True)
 
 
+@pytest.mark.usefixtures("plain_pictures")
 def test_it_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     tree = posterior_of(sampled=False)
     write_report(tree, tmp_path / "report.html")

@@ -346,24 +346,19 @@ def test_moves_without_memory_are_those_of_one_memory(name):
     np.testing.assert_allclose(one.table, other.table, **CLOSE)
 
 
-# Each law and each kind of rows is run from afar in some fast case; with one another in the slow ones.
+# Each law and each kind of rows is run from afar in some fast case; all, with more policies, in the slow ones.
 AFAR = {(0.3, "level"), (0.3, "warmth"), ("uneven", "both"), *((None, law) for law in LAWS)}
-
-
-def is_fast(concentration, law, start):
-    return concentration in (None, 0.3, "uneven") and (start == "exact" or (concentration, law) in AFAR)
+CASES = list(itertools.product([None, 0.3, "uneven", 1.0, 2.5], LAWS, ["exact", "one point"]))
+FAST = [case for case in CASES if case[0] not in (1.0, 2.5) and (case[2] == "exact" or case[:2] in AFAR)]
 
 
 @pytest.mark.parametrize(
-    ("concentration", "law", "start"),
-    [
-        pytest.param(*case, marks=[] if is_fast(*case) else pytest.mark.slow)
-        for case in itertools.product([None, 0.3, "uneven", 1.0, 2.5], LAWS, ["exact", "one point"])
-    ],
+    ("concentration", "law", "start", "number"),
+    [*((*case, 3_000) for case in FAST), *(pytest.param(*case, 8_000, marks=pytest.mark.slow) for case in CASES)],
 )
 @pytest.mark.usefixtures("payoffs_of_chains")
-def test_moves_leave_their_law_invariant_and_forget_their_start(concentration, law, start):
-    random, number = np.random.default_rng(3), 8_000
+def test_moves_leave_their_law_invariant_and_forget_their_start(concentration, law, start, number):
+    random = np.random.default_rng(3)
     concentration = UNEVEN if concentration == "uneven" else concentration
     prior, of = (DETERMINISTIC, cells) if concentration is None else (us.Dirichlet(concentration), features)
     reference, before = (exact(random, concentration, law, number) for _ in range(2))

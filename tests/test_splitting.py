@@ -31,12 +31,13 @@ def exponential(random, level, number):
     return max(level, 0.0) + random.exponential(size=number)
 
 
+SURVIVAL = scipy.stats.binom(20, 0.5).sf(np.arange(-1, 21))  # P(V >= 0), ..., P(V >= 21)
+
+
 def binomial(random, level, number):
-    law = scipy.stats.binom(20, 0.5)
-    survival = law.sf(np.arange(-1, 21))  # P(V >= 0), ..., P(V >= 21)
     first = max(int(np.floor(level)) + 1, 0) if level > -np.inf else 0
     # V >= v where a uniform number is below P(V >= v).
-    return np.searchsorted(-survival, -survival[first] * random.random(number)) - 1.0
+    return np.searchsorted(-SURVIVAL, -SURVIVAL[first] * random.random(number)) - 1.0
 
 
 KNOWN = {

@@ -510,7 +510,8 @@ def test_results_are_kept_on_disk(tmp_path, monkeypatch, computed):
     assert len(computed) == 12
 
 
-def test_damaged_files_are_computed_anew(tmp_path, monkeypatch, computed):
+@pytest.mark.parametrize("number_of_bytes", [25, pytest.param(100, marks=pytest.mark.slow)])
+def test_damaged_files_are_computed_anew(number_of_bytes, tmp_path, monkeypatch, computed):
     """Cut short, or any one byte wrong: the same numbers, and the file mended."""
     monkeypatch.setenv("UTILISCOPE_CACHE", str(tmp_path))
     world, utility = contexts(4)
@@ -518,7 +519,7 @@ def test_damaged_files_are_computed_anew(tmp_path, monkeypatch, computed):
     (kept,) = files(tmp_path)
     whole, rng = kept.read_bytes(), np.random.default_rng(0)
     damages = [b"", b"not a file", whole[: len(whole) // 2], whole[:-3]]
-    for place in rng.integers(len(whole), size=100):
+    for place in rng.integers(len(whole), size=number_of_bytes):
         damages.append(whole[:place] + bytes([whole[place] ^ int(rng.integers(1, 256))]) + whole[place + 1 :])
     for number, damage in enumerate(damages):
         kept.write_bytes(damage)

@@ -86,7 +86,7 @@ def test_the_whole_curve_against_enumeration(name):
     assert bool(tail.complete) == (name != "mixed")
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
 def test_the_best_policies_of_a_corner(seed):
     world, exact = corner(6)
     tail = us.value_tail(jax.random.key(seed), world, world.features["G"], num_particles=64 * 32)
