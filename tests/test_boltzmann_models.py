@@ -169,6 +169,7 @@ def test_temperatures_are_positive():
         traced(maxent_weights, np.ones((8, 4)), WORLD, us.FeatureWeights(WORLD), values={}, temperature=0)
 
 
+@pytest.mark.slow
 def test_two_states_as_by_quadrature():
     """The obstacle grid of the released ValueWalk at size 1 x 2; scale and observations are those that fit its figures.
 
