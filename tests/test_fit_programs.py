@@ -18,6 +18,7 @@ from utiliscope.diagnostics import ConvergenceWarning, pareto_k
 from utiliscope.inputs import asked_for
 from utiliscope.laws import LN2, log_intelligence_weight
 from utiliscope.recorded_actions import RecordedActions
+from utiliscope.report import report_html
 from utiliscope.variational import run_svi
 
 # Three arms; an episode is one pull.
@@ -265,7 +266,7 @@ def test_a_population_has_subjects(population):
 
 @pytest.mark.slow
 def test_the_report_names_every_operator(population):
-    text = us.report.report_html(population)
+    text = report_html(population)
     table = text[text.index("<h2>Operators</h2>") :].split("</table>")[0]
     for row in us.subject_table(population).itertuples():
         assert f"<td>{row.subject}</td><td>{row.probability:.3f}</td>" in table
@@ -285,7 +286,7 @@ def achievers():
 
 @pytest.mark.slow
 def test_the_report_of_a_population_by_what_was_achieved(achievers):
-    assert "posterior probability" in us.report.report_html(achievers)
+    assert "posterior probability" in report_html(achievers)
 
 
 def test_a_population_by_what_was_achieved(achievers):
