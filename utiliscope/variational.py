@@ -90,4 +90,6 @@ def run_svi(key, program, inputs, *, guide, num_steps, num_samples, num_chains, 
 
 def _log_prob(site):
     """ln density of a guide's site; what it only hands on has the Jacobian of its transform."""
-    return jnp.sum(site["fn"].log_prob(site["value"]))
+    # A flow has no inverse: what it was drawn from is with the draw.
+    steps = site["intermediates"]
+    return jnp.sum(site["fn"].log_prob(site["value"], steps) if steps else site["fn"].log_prob(site["value"]))
