@@ -50,7 +50,7 @@ def write_suite_report(folder: Path) -> Path:
                 "best of a row in bold. What is darker is better.",
             )
         )
-    agents = frame[(frame.kind == "agent") & frame.regret.notna()]
+    agents = frame[(frame.kind == "agent") & (frame.regret.notna() | frame.log_score.notna())]
     if len(agents):
         table = summary(agents, "method", scores=list(_SCORES), over="recordings")
         note = (
