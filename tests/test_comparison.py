@@ -1,5 +1,6 @@
 """Two methods on the same recordings, against differences by hand."""
 
+import io
 import itertools
 
 import numpy as np
@@ -41,6 +42,18 @@ def test_differences_are_paired():
     np.testing.assert_allclose(lower.difference, table.difference)
 
 
+def test_recordings_of_one_goal_are_not_independent():
+    """Said ten times over, what was found in six worlds is no surer."""
+    random, rows = np.random.default_rng(1), []
+    for world, apart in enumerate(random.normal(size=6)):
+        for seed in range(10):
+            recording = dict(world=f"w{world}", agent="x", utility="u", num_episodes=1, seed=seed, kind="agent")
+            rows += [recording | dict(method=name, log_score=value) for name, value in (("a", apart), ("b", 0.0))]
+    often, once = (versus(pd.DataFrame(some), "a", "b") for some in (rows, [row for row in rows if row["seed"] == 0]))
+    assert often.recordings[0] == 60 and once.recordings[0] == 6
+    assert often.difference_error[0] == pytest.approx(once.difference_error[0]) and once.difference_error[0] > 0.1
+
+
 def test_only_common_recordings_count():
     frame = frame_of()
     assert list(versus(frame, "a", "c").agent) == ["x"]
@@ -65,5 +78,6 @@ def test_pictures_are_drawn():
     frame = frame_of()
     axes = plot_versus(frame, "a", "b").axes[0]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["y", "z", "x"]
+    plot_versus(frame.replace({"agent": {"x": "$5_or_$6_^"}}), "a", "b").savefig(io.BytesIO())
     score, regret = plot_lengths(frame).axes
     assert [text.get_text() for text in score.get_xticklabels()] == ["1", "10"] and len(regret.containers) == 3

@@ -229,7 +229,7 @@ def test_memo_plans_as_boltzmann_in_the_suite(name):
 
 def test_worlds_with_a_horizon_are_refused():
     world = us.world_model(PLACE.world.transition, PLACE.world.initial, 0.8, horizon=5)
-    for name in ("boltzmann", "intelligence", "imitation"):
+    for name in ("boltzmann", "intelligence", "imitation", "memo"):
         if why_skipped(name):
             continue
         with pytest.raises(us.InputError, match="horizon"):

@@ -104,6 +104,19 @@ def test_agents_of_the_users_own(tmp_path):
     assert result.exit_code == 2 and "cannot be recorded" in result.output
 
 
+def test_agents_with_odd_names_and_without_a_goal(tmp_path):
+    """Names are no formulae; what is indifferent has no regret, but its probabilities are told."""
+    file = tmp_path / "mine.py"
+    file.write_text("from utiliscope.agents.degenerate import Indifferent\nROSTER = {'$5_or_$6_^': Indifferent()}\n")
+    options = ["--worlds", "cliff", "--agents", "$5_or_$6_^", "--goals", 1, "--episodes", "1,2", "--methods", "prior"]
+    result = call("suite", "--out", tmp_path / "out", *options, "--executor", "serial", "--agents-file", file)
+    assert result.exit_code == 0, result.output
+    frame = results_frame(tmp_path / "out")
+    assert frame.regret.isna().all() and frame.log_score.notna().all()
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Methods side by side" in page and "Lengths of recordings" in page
+
+
 def test_a_suite_in_which_every_job_fails_says_why(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(

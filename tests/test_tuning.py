@@ -155,6 +155,8 @@ def test_the_surface_is_drawn():
 def test_one_family_cannot_be_left_out():
     with pytest.raises(InputError, match="one family"):
         score_settings(made_up(8, families=("one",)), LAWS)
+    with pytest.raises(InputError, match="no recording is left"):
+        score_settings([], LAWS)
 
 
 def test_evidence_is_read_from_results(tmp_path):
@@ -181,8 +183,10 @@ def test_evidence_is_read_from_results(tmp_path):
     assert found.job == job and found.family == "best" and found.truth == 2
     np.testing.assert_array_equal(found.log_evidence, np.arange(6.0).reshape(1, 2, 3))
     # What is no candidate cannot be scored.
-    with pytest.raises(InputError, match="no evidence"):
+    with pytest.raises(InputError, match="no evidence that can be scored, only of optimal, two-faced"):
         read_evidence(tmp_path, families, lambda *_: (np.ones(3), None))
+    with pytest.raises(InputError, match="holds no evidence; run"):
+        read_evidence(tmp_path / "elsewhere", families, lambda *_: (np.ones(3), 2))
     with pytest.raises(InputError, match="two-faced"):
         read_evidence(tmp_path, lambda _, agent, __: {"optimal": ("best", "agent")}[agent], lambda *_: (np.ones(3), 2))
     with pytest.raises(InputError, match="candidates"):
@@ -202,8 +206,28 @@ def test_errors_that_one_recording_cannot_tell_are_not_shown():
     evidence = made_up(6, number=3)
     scores = score_settings(evidence, LAWS, **FEW)
     table = family_table(evidence, scores)
-    text = Outcome(scores, table, weights_of(scores, best_setting(scores.by_family))).text()
+    outcome = Outcome(scores, table, weights_of(scores, best_setting(scores.by_family)))
+    text = outcome.text()
     assert np.isnan(table.tuned_error).sum() == 3 and "nan" not in text and text.count("±") == 5
+    assert "left out" not in text
+    names = tuple(f"agent-{number}" for number in range(7))
+    assert all(name in outcome._replace(left_out=names).text() for name in names)
+
+
+def test_monte_carlo_errors_of_means():
+    """Over unlike numbers of recordings and of agents."""
+    evidence = [one for one in made_up(9, number=9) if one.job.agent != "three-1"][:7]
+    evidence = [one._replace(std_error=np.full((2, 5), 0.02 * (1 + place))) for place, one in enumerate(evidence)]
+    scores = score_settings(evidence, LAWS, **FEW)
+    table, variances = family_table(evidence, scores).set_index("family"), {}
+    for family, chosen in zip(scores.families, left_out(scores)):
+        of_agents = {}
+        for one in evidence:
+            if one.family == family:
+                of_agents.setdefault(one.job.agent, []).append(monte_carlo_error(one, scores, chosen) ** 2)
+        variances[family] = np.mean([np.mean(some) / len(some) for some in of_agents.values()]) / len(of_agents)
+        assert table.monte_carlo[family] == pytest.approx(variances[family] ** 0.5) and variances[family] > 0
+    assert table.monte_carlo[ALL] == pytest.approx((sum(variances.values()) / 9) ** 0.5)
 
 
 def test_families_are_what_agents_do():

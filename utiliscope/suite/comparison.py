@@ -18,9 +18,13 @@ def versus(frame: pd.DataFrame, method: str, other: str, *, score: str = "log_sc
     """One row for each group of recordings that both methods have read: by how much `method` scores better.
 
     frame: as of `summary`. by: a column or several. Columns: those of `by`, recordings, difference (positive where
-    `method` is better, also of scores that are better when lower), difference_error (of the mean over recordings, taken
-    as drawn; nan for one), ahead (share of recordings where `method` is better, a half where both are alike: a mean
+    `method` is better, also of scores that are better when lower), difference_error (of the mean, see below; nan for
+    one recording), ahead (share of recordings where `method` is better, a half where both are alike: a mean
     can be that of few mistakes), and verdict: "wins" or "loses" from two standard errors on, else "ties".
+
+    Worlds and goals are taken as drawn: recordings of one goal in one world are not independent, so their distances
+    from the mean are added up before they are squared. A group of a single goal in a single world has the error of its
+    recordings.
 
     Raises InputError for a method that the frame does not have, or two that have no recording in common.
     """
@@ -36,14 +40,23 @@ def versus(frame: pd.DataFrame, method: str, other: str, *, score: str = "log_sc
         raise InputError(f"{method} and {other} have no recording in common with a {score}")
     pairs = pd.DataFrame({"apart": apart, "ahead": (np.sign(apart) + 1) / 2})
     table = pairs.groupby(level=by, sort=True).agg(
-        recordings=("apart", "size"), difference=("apart", "mean"), spread=("apart", "std"), ahead=("ahead", "mean")
+        recordings=("apart", "size"), difference=("apart", "mean"), error=("apart", _error), ahead=("ahead", "mean")
     )
     table = table.reset_index()
-    error = table.pop("spread") / np.sqrt(table.recordings)
+    error = table.pop("error")
     # Where both always say the same there is no doubt, and nothing to win.
     sure = np.abs(table.difference) > _ERRORS * error.fillna(np.inf)
     verdict = np.where(table.difference > 0, "wins", "loses")
     return table.assign(difference_error=error, verdict=np.where(sure, verdict, "ties"))
+
+
+def _error(apart) -> float:
+    """Standard error of the mean of one group's differences, over pairs of world and goal."""
+    distance = apart - apart.mean()
+    total = distance.groupby(level=["world", "utility"]).sum()
+    total = distance if len(total) == 1 else total
+    number = len(total)
+    return float(np.sqrt((total**2).sum() * number / (number - 1)) / len(apart)) if number > 1 else float("nan")
 
 
 def best_of(frame: pd.DataFrame, methods, score: str = "log_score") -> str | None:

@@ -35,13 +35,15 @@ class Memo:
     simplicity: float = 1.0
 
     def __call__(self, key, suite_world, candidates, behaviours: list[Behaviour]) -> Claims:
-        """`Claims` without bits; extra: `left_out`, how many candidates remember. Raises InputError without memo.
-        `key` is not used.
+        """`Claims` without bits; extra: `left_out`, how many candidates remember. Raises InputError without memo,
+        and for worlds with a horizon. `key` is not used.
         """
         unavailable = why_not()
         if unavailable:
             raise InputError(unavailable)
         world = suite_world.world
+        if world.horizon is not None:
+            raise InputError("memo is given plans without an end; give a world without a horizon")
         for behaviour in behaviours:
             check_fits(behaviour, world)
         plain = [u for u in range(len(candidates)) if is_plain(candidates.payoffs[u])]

@@ -24,7 +24,9 @@ def plot_agents_by_methods(frame: pd.DataFrame, score: str = "log_score") -> Fig
     methods = _ordered(table, score)
     mean = table.pivot(index="agent", columns="method", values=score).loc[agents, methods].to_numpy()
     error = table.pivot(index="agent", columns="method", values=f"{score}_error").loc[agents, methods].to_numpy()
-    figure = Figure(figsize=(2.6 + 1.15 * len(methods), 1.4 + 0.25 * len(agents)), layout="constrained")
+    # Few agents leave room for the name of the colours.
+    height = max(1.4 + 0.25 * len(agents), 2.6)
+    figure = Figure(figsize=(2.6 + 1.15 * len(methods), height), layout="constrained")
     axes = figure.subplots()
     low, high = np.nanquantile(mean, 0.1), np.nanmax(mean)
     shown = axes.imshow(mean, aspect="auto", cmap="Blues", norm=Normalize(low, max(high, low + 1e-9)))
@@ -40,15 +42,15 @@ def plot_agents_by_methods(frame: pd.DataFrame, score: str = "log_score") -> Fig
         )  # fmt: skip
     axes.set_xticks(range(len(methods)), methods, fontsize=8.5, rotation=20, ha="left")
     axes.xaxis.tick_top()
-    axes.set_yticks(range(len(agents)), agents, fontsize=8.5)
+    axes.set_yticks(range(len(agents)), agents, fontsize=8.5, parse_math=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    figure.colorbar(shown, ax=axes, shrink=0.5, label=_NAMES.get(score, score), extend="min")
+    figure.colorbar(shown, ax=axes, shrink=max(0.5, 1.6 / height), label=_NAMES.get(score, score), extend="min")
     return figure
 
 
 def plot_versus(frame: pd.DataFrame, method: str, other: str, score: str = "log_score") -> Figure:
-    """By how much `method` scores better than `other`, agent by agent, with two standard errors over recordings."""
+    """By how much `method` scores better than `other`, agent by agent, with two standard errors (see `versus`)."""
     table = versus(frame, method, other, score=score).sort_values("difference").reset_index(drop=True)
     figure = Figure(figsize=(7.2, 1.2 + 0.19 * len(table)), layout="constrained")
     axes = figure.subplots()
@@ -65,7 +67,7 @@ def plot_versus(frame: pd.DataFrame, method: str, other: str, score: str = "log_
         # A few mistakes that were made with certainty would hide all else.
         axes.set_xscale("symlog", linthresh=1.0, linscale=1.0)
         axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_yticks(place, table.agent, fontsize=8)
+    axes.set_yticks(place, table.agent, fontsize=8, parse_math=False)
     axes.set_xlabel(f"{_NAMES.get(score, score)}: {method} better than {other} (± two standard errors)", fontsize=8.5)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
@@ -80,11 +82,9 @@ def plot_lengths(frame: pd.DataFrame) -> Figure:
     methods = _ordered(known[known.log_score.notna()], "log_score")
     methods += sorted(set(known.method) - set(methods))
     for axes, score in zip(figure.subplots(1, 2), ("log_score", "regret"), strict=True):
-        some = known[known[score].notna()]
-        table = summary(some, ["method", "num_episodes"], scores=[score], over="recordings").set_index("method")
+        table = summary(known, ["method", "num_episodes"], scores=[score], over="recordings").set_index("method")
         for m, method in enumerate(methods):
-            if method not in table.index:
-                continue
+            # A method need not have both scores, but the legend is one.
             own = table.loc[[method]]
             # Side by side, that errors can be told apart.
             beside = own.num_episodes * 1.02 ** (m - len(methods) / 2)
@@ -119,7 +119,7 @@ def plot_false_discoveries(frame: pd.DataFrame) -> Figure:
         axes.barh(place, some.claimed_95, height=0.85 * width, color=colour, label=method)
         spread = np.stack([some.claimed_95 - some.claimed_95_low, some.claimed_95_high - some.claimed_95])
         axes.errorbar(some.claimed_95, place, xerr=np.maximum(spread, 0), fmt="none", ecolor=MUTED, elinewidth=0.7)
-    axes.set_yticks(range(len(agents)), agents, fontsize=9)
+    axes.set_yticks(range(len(agents)), agents, fontsize=9, parse_math=False)
     axes.invert_yaxis()
     axes.axvline(0.05, color=INK, linewidth=0.8, linestyle=":")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))

@@ -50,7 +50,7 @@ def write_suite_report(folder: Path) -> Path:
                 "best of a row in bold. What is darker is better.",
             )
         )
-    agents = frame[(frame.kind == "agent") & frame.regret.notna()]
+    agents = frame[(frame.kind == "agent") & (frame.regret.notna() | frame.log_score.notna())]
     if len(agents):
         table = summary(agents, "method", scores=list(_SCORES), over="recordings")
         note = (
@@ -65,7 +65,8 @@ def write_suite_report(folder: Path) -> Path:
                 f"{ours} against {rival}",
                 plot_versus(known, ours, rival),
                 "The best law of intelligence and the best of those that assume a planner, on the same recordings. To "
-                f"the right {ours} gives the truth more; within two standard errors of 0 it is a tie.",
+                f"the right {ours} gives the truth more; within two standard errors of 0, over worlds and goals, it is "
+                "a tie.",
             )
         )
     if len(known) and frame.num_episodes.nunique() > 1:

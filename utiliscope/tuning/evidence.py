@@ -68,6 +68,9 @@ def read_evidence(folder: Path, families: Callable, places: Callable) -> tuple[L
             raise InputError(f"{path} holds evidence that is no number; delete it, and run the suite with --resume")
         found.append(Evidence(job, family, kind, log_evidence, np.array(row["grid_error"]), code_length, truth))
         grids.add((tuple(row["grid_concentrations"]), tuple(row["grid_laws"])))
+    if not found and passed_over:
+        others = listed(sorted(passed_over))
+        raise InputError(f"{folder} holds no evidence that can be scored, only of {others}; record other agents, too")
     if not found:
         raise InputError(f"{folder} holds no evidence; run `utiliscope suite` with the method {METHOD} there first")
     if len(grids) > 1:
@@ -78,6 +81,8 @@ def read_evidence(folder: Path, families: Callable, places: Callable) -> tuple[L
 def check_families(evidence: Sequence[Evidence]) -> list[str]:
     """The families, sorted; raises InputError unless one can be left out and another remains."""
     names = sorted({one.family for one in evidence})
+    if not names:
+        raise InputError("no recording is left to tune on; record agents beside what is after nothing")
     if len(names) < 2:
         raise InputError(
             f"there is one family of agents only ({listed(names)}); leaving it out leaves nothing to tune on"

@@ -18,7 +18,7 @@ from .weights_file import Weights, write_weights
 
 class Outcome(NamedTuple):
     """scores: of every setting. families: see `family_table`. weights: what is best on all families. left_out: agents
-    with recordings that cannot be scored (see `read_evidence`).
+    with recordings that cannot be scored, be it all or some (see `read_evidence`).
     """
 
     scores: Scores
@@ -33,7 +33,9 @@ class Outcome(NamedTuple):
             error = shown.pop(f"{name}_error")
             shown[name] = [_with_error(value, spread) for value, spread in zip(shown[name], error)]
         chosen = self.weights
-        others = f"\nleft out, since no candidate is known to be theirs: {listed(self.left_out)}"
+        others = (
+            f"\nrecordings left out, since no candidate is known to be pursued in them, of: {listed(self.left_out, 60)}"
+        )
         return (
             shown.drop(columns=["random_share", "monte_carlo"]).to_string(index=False)
             + (others if self.left_out else "")

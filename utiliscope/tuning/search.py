@@ -97,6 +97,7 @@ def monte_carlo_error(one: Evidence, scores: Scores, setting: Setting) -> float:
     """The standard error of one recording's score under a setting, nats, from that of its evidence.
 
     To first order, errors of the candidates taken as independent and of one size: all that `Evidence` keeps of them.
+    Recordings of one world share the errors of its value tails.
     """
     share, place = scores.shares[setting.share], (setting.concentration, setting.law)
     log_evidence = one.log_evidence[place]

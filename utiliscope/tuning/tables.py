@@ -20,7 +20,8 @@ def family_table(evidence: Sequence[Evidence], scores: Scores) -> pd.DataFrame:
     tuned: under what is best on the other families. one_to_one: alpha of 1 and beta as near to 1 as is proper. oracle:
     under what is best on the family itself, which nobody can know. prior: of simplicity alone. gain: tuned less
     one_to_one, recording by recording. monte_carlo: what of the error of `tuned` is that of the evidence (see
-    `monte_carlo_error`); the spread over recordings and families has it already.
+    `monte_carlo_error`), taken as independent between recordings; the spread over recordings and families has it
+    already, but for what recordings of a world share.
 
     Errors of a family are over its recordings (see `summary`), nan where there is but one; those of all are over
     families, taken as drawn from all kinds.
