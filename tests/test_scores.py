@@ -218,18 +218,23 @@ def test_summary_refuses_columns_that_are_not_there():
         summary(jobs([1.0]), "law")
 
 
-def test_errors_over_recordings():
-    """Of means over recordings that are drawn: those of the recordings' own means, where each counts alike."""
+def test_errors_over_goals():
+    """Those of the means of goals, where each counts alike; of one goal alone those of its recordings."""
     random = np.random.default_rng(5)
     rows = [
-        dict(world=f"w{r}", agent="a", utility="u", num_episodes=1, seed=0, method=m, log_score=random.normal())
+        dict(world=f"w{r}", agent="a", utility="u", num_episodes=1, seed=seed, method=m, log_score=random.normal())
         for r in range(6)
+        for seed in range(3)
         for m in ("one", "two")
     ]
     frame = pd.DataFrame(rows)
-    found = summary(frame, "agent", scores=["log_score"], over="recordings").iloc[0]
+    found = summary(frame, "agent", scores=["log_score"], over="goals").iloc[0]
     means = frame.groupby("world").log_score.mean()
     assert found.log_score == pytest.approx(means.mean())
     assert found.log_score_error == pytest.approx(means.std(ddof=1) / 6**0.5)
+    one = frame[frame.world == "w0"]
+    means = one.groupby("seed").log_score.mean()
+    found = summary(one, "agent", scores=["log_score"], over="goals").iloc[0]
+    assert found.log_score_error == pytest.approx(means.std(ddof=1) / 3**0.5)
     with pytest.raises(us.InputError, match="over 'worlds'"):
         summary(frame, "agent", over="worlds")

@@ -5,7 +5,7 @@ import pandas as pd
 
 from utiliscope.errors import InputError, listed
 
-from .summaries import RECORDING
+from .summaries import RECORDING, clustered_error
 
 LOWER_IS_BETTER = (
     "true_rank", "brier", "regret", "regret_changed", "epic_expected", "epic_mean", "starc_expected", "starc_mean",
@@ -22,9 +22,8 @@ def versus(frame: pd.DataFrame, method: str, other: str, *, score: str = "log_sc
     one recording), ahead (share of recordings where `method` is better, a half where both are alike: a mean
     can be that of few mistakes), and verdict: "wins" or "loses" from two standard errors on, else "ties".
 
-    Worlds and goals are taken as drawn: recordings of one goal in one world are not independent, so their distances
-    from the mean are added up before they are squared. A group of a single goal in a single world has the error of its
-    recordings.
+    Worlds and goals are taken as drawn (see `clustered_error`). Two standard errors of three goals are little: of many
+    verdicts some are chance.
 
     Raises InputError for a method that the frame does not have, or two that have no recording in common.
     """
@@ -51,12 +50,9 @@ def versus(frame: pd.DataFrame, method: str, other: str, *, score: str = "log_sc
 
 
 def _error(apart) -> float:
-    """Standard error of the mean of one group's differences, over pairs of world and goal."""
-    distance = apart - apart.mean()
-    total = distance.groupby(level=["world", "utility"]).sum()
-    total = distance if len(total) == 1 else total
-    number = len(total)
-    return float(np.sqrt((total**2).sum() * number / (number - 1)) / len(apart)) if number > 1 else float("nan")
+    """Standard error of the mean of one group's differences."""
+    goals = apart.groupby(level=["world", "utility"], dropna=False, sort=False).ngroup().to_numpy()
+    return clustered_error(apart.to_numpy(), goals, np.arange(len(apart)))
 
 
 def best_of(frame: pd.DataFrame, methods, score: str = "log_score") -> str | None:

@@ -13,13 +13,13 @@ from .summaries import calibration_table, summary
 
 
 def plot_agents_by_methods(frame: pd.DataFrame, score: str = "log_score") -> Figure:
-    """Mean `score` of every agent, in rows by family, under every method, with its standard error over recordings.
+    """Mean `score` of every agent, in rows by family, under every method, with its standard error over goals.
 
     frame: of `results_frame`; agents without a truth are left out. Darker is better: of log scores the scale ends at
     the tenth part that is worst. One recording has no error.
     """
     known = frame[frame[score].notna()]
-    table = summary(known, ["family", "agent", "method"], scores=[score], over="recordings")
+    table = summary(known, ["family", "agent", "method"], scores=[score], over="goals")
     agents = list(dict.fromkeys(table.sort_values(["family", "agent"])["agent"]))
     methods = _ordered(table, score)
     mean = table.pivot(index="agent", columns="method", values=score).loc[agents, methods].to_numpy()
@@ -82,7 +82,7 @@ def plot_lengths(frame: pd.DataFrame) -> Figure:
     methods = _ordered(known[known.log_score.notna()], "log_score")
     methods += sorted(set(known.method) - set(methods))
     for axes, score in zip(figure.subplots(1, 2), ("log_score", "regret"), strict=True):
-        table = summary(known, ["method", "num_episodes"], scores=[score], over="recordings").set_index("method")
+        table = summary(known, ["method", "num_episodes"], scores=[score], over="goals").set_index("method")
         for m, method in enumerate(methods):
             # A method need not have both scores, but the legend is one.
             own = table.loc[[method]]

@@ -46,15 +46,15 @@ def write_suite_report(folder: Path) -> Path:
             _picture(
                 "Agents by methods",
                 plot_agents_by_methods(known),
-                "Mean ln P(true) of each agent under each method, with its standard error over recordings; the "
+                "Mean ln P(true) of each agent under each method, with its standard error over goals; the "
                 "best of a row in bold. What is darker is better.",
             )
         )
     agents = frame[(frame.kind == "agent") & (frame.regret.notna() | frame.log_score.notna())]
     if len(agents):
-        table = summary(agents, "method", scores=list(_SCORES), over="recordings")
+        table = summary(agents, "method", scores=list(_SCORES), over="goals")
         note = (
-            "± is one standard error over recordings. Regret: 0 as good as can be, 1 as bad. –: does not apply; a "
+            "± is one standard error over goals. Regret: 0 as good as can be, 1 as bad. –: does not apply; a "
             "method that finds one reward gives no probabilities."
         )
         parts.append(_table("Methods side by side", table, _SCORES, note))
@@ -64,9 +64,9 @@ def write_suite_report(folder: Path) -> Path:
             _picture(
                 f"{ours} against {rival}",
                 plot_versus(known, ours, rival),
-                "The best law of intelligence and the best of those that assume a planner, on the same recordings. To "
-                f"the right {ours} gives the truth more; within two standard errors of 0, over worlds and goals, it is "
-                "a tie.",
+                "The best law of intelligence and the best of those that assume a planner, by these very scores, on the "
+                f"same recordings. To the right {ours} gives the truth more; within two standard errors of 0, over worlds "
+                "and goals, it is a tie.",
             )
         )
     if len(known) and frame.num_episodes.nunique() > 1:
@@ -74,7 +74,7 @@ def write_suite_report(folder: Path) -> Path:
             _picture(
                 "Lengths of recordings",
                 plot_lengths(frame),
-                "What more episodes are worth to each method, over all agents, with standard errors over recordings.",
+                "What more episodes are worth to each method, over all agents, with standard errors over goals.",
             )
         )
     if len(known):
@@ -101,7 +101,7 @@ def write_suite_report(folder: Path) -> Path:
             "all, or the opposite. No behaviour can tell; ln P is of the utility that they are said to have."
         )
         scores = {"log_score": "ln P(said)", "best_mass": "mass of the likeliest"}
-        table = summary(degenerate, "method", scores=list(scores), over="recordings")
+        table = summary(degenerate, "method", scores=list(scores), over="goals")
         parts.append(_table("Degenerate pairs", table, scores, note))
     failed = failures(folder)
     counted = f"{frame.agent.nunique()} agents in {frame.world.nunique()} worlds, {len(frame)} claims"

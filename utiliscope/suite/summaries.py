@@ -1,11 +1,11 @@
 """Means of scores over jobs with their errors, rates with their intervals, and how far stated probabilities are right.
 
-Errors are over seeds, unless recordings are asked for. Worlds, agents, utilities and numbers of episodes are a design,
+Errors are over seeds, unless goals are asked for. Worlds, agents, utilities and numbers of episodes are a design,
 chosen and not drawn: a row counts by its distance from the mean of its cell, which is all rows that differ from it by
 the seed alone. Rows that read the same recording are not independent, such as those of several methods: their distances
 are added up before they are squared. So an error says how much a mean would move with other seeds, not with other
-agents. Errors over recordings say how much it would move with other worlds and goals as well, taken as drawn: they are
-larger, and can be had from a single seed.
+agents. Errors over goals say how much it would move with other pairs of a world and a goal as well, taken as drawn: all
+that was recorded in a world for one goal counts together. They are larger, and can be had from a single seed.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ def summary(frame: pd.DataFrame, by, *, scores=None, over: str = "seeds") -> pd.
 
     frame: one row for each job, with the columns world, agent, utility, num_episodes, seed, method and the scores, nan
     where a score does not apply: such rows do not count for it. by: names of columns. scores: of which columns; by
-    default all that hold numbers and do not name the job. over: "seeds" or "recordings", what errors are over.
+    default all that hold numbers and do not name the job. over: "seeds" or "goals", what errors are over.
 
     NAME_error: standard error, clustered by recording (see above); over seeds cells of a single one say nothing of it,
     and it is nan where there are no others. Rates have `NAME_low` and `NAME_high` beside: the 95 % interval of
@@ -37,13 +37,13 @@ def summary(frame: pd.DataFrame, by, *, scores=None, over: str = "seeds") -> pd.
         raise InputError(f"the frame has no column {listed(missing)}; it has {listed(frame.columns, 30)}")
     if scores is None:
         scores = [name for name in frame.select_dtypes("number").columns if name not in (*_NOT_SCORES, *by)]
-    if over not in ("seeds", "recordings"):
-        raise InputError(f"errors are over seeds or over recordings, not over {over!r}")
+    if over not in ("seeds", "goals"):
+        raise InputError(f"errors are over seeds or over goals, not over {over!r}")
     rows = []
     for key, group in frame.groupby(by, sort=True, dropna=False):
         row = dict(zip(by, key, strict=True)) | {"jobs": len(group), "recordings": _recordings(group)}
         for name in scores:
-            row |= _of_score(group, name, _error if over == "seeds" else _error_over_recordings)
+            row |= _of_score(group, name, _error if over == "seeds" else _error_over_goals)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -119,12 +119,22 @@ def _error(group, name) -> float:
     return float(np.sqrt((total**2).sum() / (several.sum() * len(group))))
 
 
-def _error_over_recordings(group, name) -> float:
-    total = np.bincount(_codes(group), group[name] - group[name].mean()) if len(group) else np.zeros(0)
-    number = int((np.bincount(_codes(group)) > 0).sum()) if len(group) else 0
-    if number < 2:
+def _error_over_goals(group, name) -> float:
+    if not len(group):
         return float("nan")
-    return float(np.sqrt((total**2).sum() * number / (number - 1)) / len(group))
+    goals = group.groupby(["world", "utility"], dropna=False, sort=False).ngroup().to_numpy()
+    return clustered_error(group[name].to_numpy(float), goals, _codes(group))
+
+
+def clustered_error(values, goals, recordings) -> float:
+    """Standard error of the mean of `[N]` values, `[N]` goals taken as drawn; of recordings if there is one goal alone.
+
+    Distances from the mean that share a goal are added up before they are squared. nan for a single recording.
+    """
+    clusters = goals if len(np.unique(goals)) > 1 else recordings
+    total = np.bincount(np.unique(clusters, return_inverse=True)[1], values - values.mean())
+    number = len(total)
+    return float(np.sqrt((total**2).sum() * number / (number - 1)) / len(values)) if number > 1 else float("nan")
 
 
 def _recordings(group) -> int:

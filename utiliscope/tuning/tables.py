@@ -23,7 +23,7 @@ def family_table(evidence: Sequence[Evidence], scores: Scores) -> pd.DataFrame:
     `monte_carlo_error`), taken as independent between recordings; the spread over recordings and families has it
     already, but for what recordings of a world share.
 
-    Errors of a family are over its recordings (see `summary`), nan where there is but one; those of all are over
+    Errors of a family are over its goals (see `summary`), nan where there is but one; those of all are over
     families, taken as drawn from all kinds.
     """
     chosen, usual, places = left_out(scores), standing(scores), {name: f for f, name in enumerate(scores.families)}
@@ -44,7 +44,7 @@ def family_table(evidence: Sequence[Evidence], scores: Scores) -> pd.DataFrame:
     columns = ["tuned", "one_to_one", "oracle", "prior", "gain"]
     # Agents of a family count alike, as they do in the choice.
     of_agents = summary(frame, ["family", "agent"], scores=columns)
-    errors = summary(frame, "family", scores=columns, over="recordings").set_index("family")
+    errors = summary(frame, "family", scores=columns, over="goals").set_index("family")
     found = []
     for name in scores.families:
         agents = of_agents[of_agents.family == name]
