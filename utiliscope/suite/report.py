@@ -64,9 +64,9 @@ def write_suite_report(folder: Path) -> Path:
             _picture(
                 f"{ours} against {rival}",
                 plot_versus(known, ours, rival),
-                "The best law of intelligence and the best of those that assume a planner, by these very scores, on the "
-                f"same recordings. To the right {ours} gives the truth more; within two standard errors of 0, over worlds "
-                "and goals, it is a tie.",
+                "The best law of intelligence and the best of those that assume a planner, by these very scores, on "
+                f"the same recordings. To the right {ours} gives the truth more; within two standard errors of 0, over "
+                "worlds and goals, it is a tie.",
             )
         )
     if len(known) and frame.num_episodes.nunique() > 1:
