@@ -178,6 +178,13 @@ def test_options_of_a_run_are_refused_where_results_are_there(folder, tmp_path, 
     assert result.exit_code == 2 and f"{option} is for a run" in " ".join(result.output.split()), result.output
 
 
+@pytest.mark.parametrize(("agents", "named"), [("epsilon-0.1,epsilon-0.3", "epsilon"), ("degenerate-negated", "none")])
+def test_tuning_needs_two_families_before_it_runs(tmp_path, agents, named):
+    result = call("tune", "--out", tmp_path / "tuned", "--worlds", "cliff", "--agents", agents)
+    assert result.exit_code == 2 and f"here is but {named}" in " ".join(result.output.split()), result.output
+    assert not (tmp_path / "tuned").exists()
+
+
 def test_tuning_needs_evidence(folder, tmp_path):
     result = call("tune", "--out", tmp_path / "tuned", "--results", folder)
     assert result.exit_code == 2 and "no evidence" in result.output and not (tmp_path / "tuned").exists()

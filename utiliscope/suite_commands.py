@@ -119,6 +119,7 @@ def tune(
                 agents, worlds, ["intelligence"], goals, episodes, seeds, agents_file, num_particles, tail_particles,
                 concentrations,
             )  # fmt: skip
+            _check_several_families(jobs, agents_file)
             code = _execute(run, results, jobs, settings, executor, workers, scheduler, batch, resume)
         else:
             _check_no_run(
@@ -136,6 +137,16 @@ def tune(
         print(f"weights: {out / _TUNED[0]}")
         if code:
             raise typer.Exit(code)
+
+
+def _check_several_families(jobs, agents_file) -> None:
+    """Raise InputError, before hours of a run, unless one family can be left out and another remains."""
+    from .agents.roster import read_roster
+
+    roster = read_roster(agents_file)
+    families = {roster[job.agent].family for job in jobs if roster[job.agent].kind != "degenerate"}
+    if len(families) < 2:
+        raise InputError(f"tuning leaves families of agents out in turn, and here is but {listed(families) or 'none'}")
 
 
 def _able(methods, all_of_them) -> list[str]:

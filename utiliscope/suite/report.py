@@ -104,7 +104,8 @@ def write_suite_report(folder: Path) -> Path:
         table = summary(degenerate, "method", scores=list(scores), over="goals")
         parts.append(_table("Degenerate pairs", table, scores, note))
     failed = failures(folder)
-    counted = f"{frame.agent.nunique()} agents in {frame.world.nunique()} worlds, {len(frame)} claims"
+    numbers = {"agent": frame.agent.nunique(), "world": frame.world.nunique(), "claim": len(frame)}
+    counted = ", ".join(f"{number} {name}{'s' * (number > 1)}" for name, number in numbers.items())
     under = counted + (f"; {len(failed)} jobs failed" if failed else "")
     template = Environment(
         loader=PackageLoader("utiliscope"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
