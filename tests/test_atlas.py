@@ -1,5 +1,7 @@
 """The atlas against a million random policies; weights inferred with it against importance sampling."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,10 +41,15 @@ def random_counts(number, seed=0, counts=0.0):
     return np.linalg.solve(np.swapaxes(system, 1, 2), start)[..., 0] @ FEATURES.T
 
 
+@functools.cache
+def million():
+    return random_counts(1_000_000)
+
+
 @pytest.mark.parametrize("theta", [[1.0, 0.2], [1.0, 0.5], [0.2, 1.0], [-1.0, -0.2]])
 def test_bits_against_a_million_policies(atlas, theta):
     """In the directions of runs and between them."""
-    worth, theta = random_counts(1_000_000) @ theta, jnp.array(theta)
+    worth, theta = million() @ theta, jnp.array(theta)
     for chance in (0.3, 0.03, 0.003, 3e-4):
         value = np.quantile(worth, 1 - chance)
         own = np.sqrt((1 - chance) / (chance * len(worth))) / np.log(2)

@@ -195,7 +195,7 @@ def test_values_to_a_horizon_are_sums_over_sequences(seed, sparse):
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_values_without_end_are_those_of_the_product(seed, sparse):
     world, payoffs, policy = random_world(seed, sparse=sparse), random_payoffs(seed), random_policy(seed, 3)
     expected = product_values(world, payoffs, policy[None])[0]
@@ -496,6 +496,7 @@ def test_the_best_policy_without_memory(seed):
     assert worst - 1e-9 <= values.min() and found <= best + 1e-9
 
 
+@pytest.mark.slow
 def test_ascent_ends_where_no_change_of_one_state_is_better():
     ends = 0
     for seed in range(20, 26):

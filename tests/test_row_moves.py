@@ -206,7 +206,7 @@ def test_values_do_not_drift_from_ties(prior, seed):
 
 
 @pytest.mark.parametrize("prior", [DETERMINISTIC, us.Dirichlet(0.3), us.Dirichlet(1.0)])
-@pytest.mark.parametrize("name", ["one chain", "three chains"])
+@pytest.mark.parametrize("name", ["one chain", pytest.param("three chains", marks=pytest.mark.slow)])
 def test_climbing_in_one_go_is_that_level_by_level(name, prior):
     payoffs, runs = CHAINS[name], []
     best = value_range(WORLD, payoffs)[1]

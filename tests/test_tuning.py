@@ -73,12 +73,12 @@ def test_monte_carlo_errors_are_those_of_noisy_evidence():
         return score_settings(twins, LAWS, **settings)
 
     noisy = [
-        one._replace(log_evidence=one.log_evidence + 0.05 * random.standard_normal((2, 5, 8))) for _ in range(4000)
+        one._replace(log_evidence=one.log_evidence + 0.05 * random.standard_normal((2, 5, 8))) for _ in range(1000)
     ]
-    spread = scores_of(noisy).by_recording[(slice(0, 4000), *setting)].std(ddof=1)
+    spread = scores_of(noisy).by_recording[(slice(0, 1000), *setting)].std(ddof=1)
     found = monte_carlo_error(one, scores_of([one]), setting)
     # The standard error of a standard deviation of n draws is 1 / sqrt(2 n) of it; noise bends scores by less.
-    assert found == pytest.approx(spread, rel=5 / np.sqrt(8000))
+    assert found == pytest.approx(spread, rel=5 / np.sqrt(2000))
 
 
 def test_families_agents_and_recordings_count_alike_in_turn():
