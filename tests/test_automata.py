@@ -729,7 +729,7 @@ def test_how_a_curve_is_computed_does_not_depend_on_what_it_is_stacked_with(back
         assert alone[1][0] == ("_by_evaluation" if type(prior) is OwnRows else "_by_compiled_moves")
 
 
-@pytest.mark.parametrize("name", ["memory alone", "everything"])
+@pytest.mark.parametrize("name", [pytest.param("memory alone", marks=pytest.mark.slow), "everything"])
 def test_intelligence_by_enumeration_and_by_splitting(name):
     world, payoffs = TAILS[name]
     policies = all_policies(world)
