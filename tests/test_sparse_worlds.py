@@ -394,7 +394,7 @@ def test_fit_gives_the_posterior_of_the_dense_world(monkeypatch, key):
     (sparse, dense), prior = grids(discount=0.9), us.Dirichlet(1.0)
     candidates = us.Grammar(dense).select(["reach(G)", "time(b)"])
     # The tails have tests of their own.
-    monkeypatch.setattr("utiliscope.inference.value_tail", lambda *_, **__: two_tails())
+    monkeypatch.setattr("utiliscope.inputs.value_tail", lambda *_, **__: two_tails())
     table = pd.DataFrame({"episode": [0, 0], "t": [0, 1], "state": ["0,0", "0,1"], "action": ["right", "right"]})
     knobs = dict(candidates=candidates, policy_prior=prior, num_warmup=2, num_samples=4, num_chains=1)
     with warnings.catch_warnings():
