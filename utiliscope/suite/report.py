@@ -22,7 +22,7 @@ from .pictures import (
 )
 from .results import failures
 from .resuming import read_settings
-from .summaries import summary
+from .summaries import RECORDING, summary
 
 REPORT = "report.html"
 _SCORES = {
@@ -77,6 +77,9 @@ def write_suite_report(folder: Path) -> Path:
                 "What more episodes are worth to each method, over all agents, with standard errors over goals.",
             )
         )
+        for length in sorted(set(agents.num_episodes)):
+            table = summary(agents[agents.num_episodes == length], "method", scores=list(_SCORES), over="goals")
+            parts.append(_table(f"Methods at {_episodes(length)}", table, _SCORES, note))
     if len(known):
         parts.append(
             _picture(
@@ -94,6 +97,7 @@ def write_suite_report(folder: Path) -> Path:
                 "How often each method claims a goal, at 95 %, of what is after nothing.",
             )
         )
+        parts.append(_claims_by_length(frame))
     degenerate = frame[frame.kind == "degenerate"]
     if len(degenerate):
         note = (
@@ -149,6 +153,20 @@ def _findings(frame, known) -> list[str]:
             + " of its recordings."
         )
     return found
+
+
+def _claims_by_length(frame) -> dict:
+    """How often a goal is claimed of what is after nothing, by method and number of episodes."""
+    nulls = frame[(frame.kind == "null") & frame.claimed_95.notna()]
+    rates = nulls.pivot_table(index="method", columns="num_episodes", values="claimed_95")
+    rows = [[method, *(f"{100 * rate:.1f} %" for rate in row)] for method, row in rates.iterrows()]
+    columns = ["method", *(_episodes(length) for length in rates.columns)]
+    note = f"Share of {len(nulls[list(RECORDING)].drop_duplicates())} recordings in all."
+    return dict(heading="Claims by length", image="", width=0, caption="", rows=rows, columns=columns, note=note)
+
+
+def _episodes(number) -> str:
+    return f"{number} episode{'s' * (number > 1)}"
 
 
 def _rivals(known) -> tuple[str | None, str | None]:
