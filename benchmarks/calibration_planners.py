@@ -5,11 +5,11 @@ import jax
 import jax.numpy as jnp
 from calibration_cases import Case, counted, rolled_out
 from numpyro import distributions as dist
-from utiliscope.models.boltzmann import log_likelihood
 
 import utiliscope as us
 from utiliscope.action_values import log_boltzmann, optimal_action_values, soft_action_values
 from utiliscope.laws import LN2
+from utiliscope.planned_actions import log_likelihood
 from utiliscope.programs import load_program
 
 TEMPERATURE = dist.LogNormal(-1.0, 1.0)

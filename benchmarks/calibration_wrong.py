@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpyro
 from jax.scipy.special import logsumexp
 from numpyro import distributions as dist
-from utiliscope.models.boltzmann import log_likelihood
 
 from utiliscope.action_values import log_boltzmann
 from utiliscope.laws import LN2, log_intelligence_weight, sampled_law
+from utiliscope.planned_actions import log_likelihood
 from utiliscope.recorded_actions import RecordedActions
 from utiliscope.values import expected_utility
 

@@ -1,6 +1,6 @@
 """PolicyWalk in plain NumPy, and its seconds per effective sample beside NUTS over the same posterior.
 
-    python benchmarks/policywalk.py [--sizes 3 6 12] [--seconds 60 120 240] [--deltas 1 5]
+    python benchmarks/policywalk.py [--sizes 3 6 12] [--seconds 40 100 400] [--deltas 1 5]
 
 World: N x N grid, slip 0.1, discount 0.9. The upper right corner pays 10, the upper half of the middle column -30, all
 else -1. A Boltzmann agent of temperature 1 makes 50 decisions in episodes of 10 from random states. Both samplers know
@@ -21,7 +21,7 @@ import pandas as pd
 from numpyro import distributions as dist
 from numpyro.infer import MCMC, NUTS
 from threadpoolctl import threadpool_limits
-from utiliscope.models.boltzmann import boltzmann_weights
+from utiliscope.models.boltzmann_weights import boltzmann_weights
 
 import utiliscope as us
 from utiliscope.payoffs import as_payoffs
@@ -138,14 +138,15 @@ def walked(seed, world, counts, delta, seconds, num_chains=2):
     return np.stack([one[len(one) - least :][least // 5 :] for one in chains]), took, walk
 
 
-def sampled(seed, world, counts, num_warmup, num_samples, num_chains=2):
+def sampled(seed, world, counts, num_warmup, num_samples, target_accept, num_chains=2):
     """`[chains, draws, S]` rewards by NUTS, the seconds of warm-up and sampling, those of compiling, and the steps."""
     weights = us.FeatureWeights(
         us.world_model(world.transition, world.initial, world.discount), states=True, prior=dist.Normal(0.0, SCALE)
     )
 
     def chain(key):
-        mcmc = MCMC(NUTS(boltzmann_weights), num_warmup=num_warmup, num_samples=num_samples, progress_bar=False)
+        kernel = NUTS(boltzmann_weights, target_accept_prob=target_accept)
+        mcmc = MCMC(kernel, num_warmup=num_warmup, num_samples=num_samples, progress_bar=False)
         mcmc.run(key, counts, world, weights, temperature=TEMPERATURE, extra_fields=("num_steps", "diverging"))
         return mcmc.get_samples()["weights"], mcmc.get_extra_fields()
 
@@ -178,17 +179,19 @@ def disagreement(one, other):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[3, 6, 12])
-    parser.add_argument("--seconds", type=float, nargs="+", default=[60, 120, 240], help="of PolicyWalk, for each size")
+    parser.add_argument("--seconds", type=float, nargs="+", default=[40, 100, 400], help="of PolicyWalk, for each size")
     parser.add_argument("--deltas", type=float, nargs="+", default=[1.0, 5.0], help="steps of PolicyWalk")
     parser.add_argument("--warmup", type=int, default=300, help="of NUTS, for each of 2 chains")
-    parser.add_argument("--samples", type=int, default=500, help="of NUTS, for each of 2 chains")
+    parser.add_argument("--samples", type=int, default=2000, help="of NUTS, for each of 2 chains")
+    parser.add_argument("--accept", type=float, default=0.65, help="target of NUTS; 0.8 is usual, but see the program")
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()
     rows = []
     for size, seconds in zip(settings.sizes, settings.seconds, strict=True):
         world, reward = obstacle_world(size)
         counts = demonstrations(np.random.default_rng(settings.seed), world, reward)
-        draws, took, compiling, extra = sampled(settings.seed, world, counts, settings.warmup, settings.samples)
+        given = settings.warmup, settings.samples, settings.accept
+        draws, took, compiling, extra = sampled(settings.seed, world, counts, *given)
         ess, rhat = effective(draws)
         ours = took / ess
         name, grid = f"NUTS, {extra['num_steps'].mean():.0f} leapfrogs a draw", f"{size} x {size}"

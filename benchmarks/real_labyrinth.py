@@ -22,10 +22,10 @@ import numpyro.distributions as dist
 import pandas as pd
 from markdown_table import print_table
 from scipy.optimize import minimize
-from utiliscope.models.boltzmann import log_likelihood
 
 import utiliscope as us
 from utiliscope.action_values import log_boltzmann, optimal_action_values, soft_action_values
+from utiliscope.planned_actions import log_likelihood
 
 GROUPS = ("restricted", "unrestricted")
 NODES, WATER, HOME, ENDS = 127, 116, 0, 63

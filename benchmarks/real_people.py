@@ -25,11 +25,11 @@ from people import boltzmann_likelihoods, log_mean, observers, scores
 from people_rewards import CODES, HORIZON, candidates_of, demonstrated, normalised
 from scipy.special import logsumexp
 from tilted_sequences import sequence_tails
-from utiliscope.models.population import _mixture, _operators
 
 import utiliscope as us
 from utiliscope.achievement import episode_utilities, started_world
 from utiliscope.laws import log_intelligence_weight, sampled_law
+from utiliscope.operator_mixture import sampled_mixture, sum_out_utilities
 from utiliscope.sequences import comparison_world
 
 FAMILIES, WAYS = ("2^(beta g)", "random or 2^(beta g)", "bump"), ("own", "pooled", "others", "taught", "tuned")
@@ -166,9 +166,9 @@ def demonstrations(tails):
     """`models/population.py` for operators who all start alike, so that they share their tails."""
 
     def program(subject_value, candidates, *, intelligence_law, simplicity):
-        law, log_mixture = sampled_law(intelligence_law), _mixture(candidates, simplicity)
+        law, log_mixture = sampled_law(intelligence_law), sampled_mixture(candidates, simplicity)
         bits = jax.vmap(tails.bits)(subject_value)
-        _operators(log_mixture + jax.vmap(lambda one: log_intelligence_weight(law, tails, one))(bits), bits)
+        sum_out_utilities(log_mixture + jax.vmap(lambda one: log_intelligence_weight(law, tails, one))(bits), bits)
 
     return program
 

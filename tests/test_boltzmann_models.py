@@ -12,11 +12,14 @@ import numpyro.distributions as dist
 import pandas as pd
 import pytest
 from numpyro.infer import util
-from utiliscope.models.boltzmann import DEFAULT_TEMPERATURE, boltzmann, boltzmann_weights
-from utiliscope.models.maxent import maxent, maxent_weights
+from utiliscope.models.boltzmann import boltzmann
+from utiliscope.models.boltzmann_weights import boltzmann_weights
+from utiliscope.models.maxent import maxent
+from utiliscope.models.maxent_weights import maxent_weights
 
 import utiliscope as us
 from utiliscope.action_values import decision_values, log_boltzmann, optimal_action_values, soft_action_values
+from utiliscope.planned_actions import DEFAULT_TEMPERATURE
 from utiliscope.sampling import Nuts, Shape
 
 _PATH = pathlib.Path(__file__).parent.parent / "benchmarks"

@@ -137,6 +137,8 @@ def test_names_that_are_not_known():
         (dict(noise=1.0), "asks for no noise"),
         (dict(num_steps=100), "with 'nuts' they would do nothing"),
         (dict(guide="flow", method="nuts"), "with 'nuts' they would do nothing"),
+        (dict(target_accept=1.0), r"target_accept is 1\.0; it must be a share"),
+        (dict(target_accept=0.9, method="svi"), "with 'svi' it would do nothing"),
         (dict(program="boltzmann", tail_bits=20.0), "asks for no tail_bits"),
         (dict(program="boltzmann_weights", simplicity=2.0), "asks for no simplicity"),
         (dict(program="boltzmann", temperature=dist.Normal(0, 1)), "temperature has a prior over other than positive"),
@@ -148,6 +150,14 @@ def test_names_that_are_not_known():
 def test_refusals(options, message):
     with pytest.raises(us.InputError, match=message):
         us.fit(pulls("xy"), ARMS, **(SHORT | options))
+
+
+def test_proposals_are_accepted_as_often_as_asked():
+    settings = SHORT | dict(program="boltzmann", num_warmup=300, num_samples=300, prior_predictive=False)
+    often = quiet(pulls("xxy"), ARMS, target_accept=0.95, **settings)
+    seldom = quiet(pulls("xxy"), ARMS, target_accept=0.6, **settings)
+    rates = [float(one["sample_stats"]["acceptance_rate"].mean()) for one in (seldom, often)]
+    assert rates[0] < 0.8 < 0.9 < rates[1]
 
 
 # Discrete sites, summed

@@ -8,13 +8,13 @@ import numpyro.distributions as dist
 import pandas as pd
 import pytest
 from scipy.special import log_softmax, logsumexp
-from utiliscope.models.maxent import plain_payoffs
 
 import utiliscope as us
 from utiliscope.action_values import decision_values, log_boltzmann, soft_action_values
 from utiliscope.agents.roster import ROSTER
 from utiliscope.chains import joint_chain
 from utiliscope.laws import LN2
+from utiliscope.plain_payoffs import plain_payoffs
 from utiliscope.planning import is_plain
 from utiliscope.suite import planners
 from utiliscope.suite.intelligence import Intelligence, LawGrid

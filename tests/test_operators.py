@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from jax.scipy.special import logsumexp
 from numpyro import distributions as dist
+from utiliscope.models.achieved_population import achieved_population
 from utiliscope.models.candidates import candidates as candidates_program
 from utiliscope.models.noisy import noisy
-from utiliscope.models.population import achieved_population, population
+from utiliscope.models.population import population
 
 import utiliscope as us
 from utiliscope.laws import LN2, log_intelligence_weight, log_noisy_weight

@@ -13,6 +13,7 @@ import tomllib
 import pytest
 
 import utiliscope
+from utiliscope.programs import SHIPPED, load_program
 
 ROOT = pathlib.Path(__file__).parent.parent
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
@@ -36,6 +37,17 @@ def test_every_folder_of_the_package_is_listed():
 def test_folders_at_the_root_are_imported_from_the_checkout(module, file):
     found = importlib.import_module(f"utiliscope.{module}").__file__
     assert pathlib.Path(found).resolve() == (ROOT / file).resolve()
+
+
+def test_a_program_a_file():
+    """Each as long as a page, called like its file, and found by its name."""
+    files = [file for file in (ROOT / "models").glob("*.py") if file.stem != "__init__"]
+    assert {file.stem for file in files} == set(SHIPPED)
+    for file in files:
+        text = file.read_text()
+        assert 20 <= len(text.splitlines()) <= 60, file.name
+        assert re.findall(r"^def (\w+)", text, re.MULTILINE) == [file.stem]
+        assert load_program(file.stem).__name__ == file.stem
 
 
 def test_public_names_resolve():

@@ -42,13 +42,16 @@ def _scaled(state, variance):
     return state._replace(adapt_state=state.adapt_state._replace(**scales))
 
 
-def compiled_chains(program, counts, world, weights, settings, num_warmup, num_samples, atlas, start):
-    """One chain, compiled once for all rounds: from a start, or from where it stopped, for any number of steps."""
+def compiled_chains(program, given, num_warmup, num_samples, target_accept, atlas, start):
+    """One chain, compiled once for all rounds: from a start, or from where it stopped, for any number of steps.
+
+    given: what `program` may ask for, but for the atlas.
+    """
 
     def advance(key, start, state, fresh, atlas, number):
-        kernel = NUTS(program, max_tree_depth=_DEPTH)
-        given = dict(counts=counts, world=world, weights=weights, atlas=atlas, **settings)
-        inputs = {name: given[name] for name in asked_for(program, "policy")}
+        kernel = NUTS(program, max_tree_depth=_DEPTH, target_accept_prob=target_accept)
+        everything = dict(given, atlas=atlas)
+        inputs = {name: everything[name] for name in asked_for(program, "policy")}
         first = kernel.init(key, num_warmup, start, (), inputs)
         if state is not None:
             # Another atlas makes another density where a chain stands.

@@ -44,6 +44,7 @@ def sample_weights(
     num_warmup: int = 300,
     num_samples: int = 500,
     num_chains: int = 4,
+    target_accept: float = 0.8,
     num_particles: int = 256,
     num_runs: int = 16,
     num_rounds: int = 6,
@@ -53,7 +54,8 @@ def sample_weights(
     """The posterior of `models/weights.py`: samples and statistics `[chains, draws, ...]`, and what to make of them.
 
     program: `models/weights.py`, or one with the same arguments and sites.
-    counts: `[S, A]` how often each action was taken in each state. num_particles: random policies in a splitting run.
+    counts: `[S, A]` how often each action was taken in each state. target_accept: of NUTS.
+    num_particles: random policies in a splitting run.
     num_runs: of these in each round, in directions that the round before drew. num_rounds: at most, at least 2.
     num_fresh: draws whose intelligence is found again by splitting of its own, with 512 policies.
     progress: called with what is being done.
@@ -100,8 +102,9 @@ def sample_weights(
             if compiled is None:
                 say("compiling")
                 with _timed(seconds, "compiling"):
+                    given = dict(counts=counts, world=world, weights=weights, **settings)
                     compiled = compiled_chains(
-                        program, counts, world, weights, settings, num_warmup, num_samples, correction, starts[0]
+                        program, given, num_warmup, num_samples, target_accept, correction, starts[0]
                     )
             say(f"sampling, round {index + 1}")
             with _timed(seconds, "sampling"):

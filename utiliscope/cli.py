@@ -121,6 +121,10 @@ def fit(
     num_warmup: Annotated[int, typer.Option(help="Warm-up draws of a chain.")] = 500,
     num_samples: Annotated[int, typer.Option(help="Draws kept of a chain.")] = 500,
     num_chains: Annotated[int, typer.Option(help="Chains.")] = 4,
+    target_accept: Annotated[
+        float | None,
+        typer.Option(help="Share of proposals that NUTS aims to accept; 0.8 if not given.", show_default=False),
+    ] = None,
     num_particles: Annotated[
         int | None, typer.Option(help="Random policies in the populations of the value tails.", show_default=False)
     ] = None,
@@ -157,6 +161,7 @@ def fit(
             num_warmup=num_warmup,
             num_samples=num_samples,
             num_chains=num_chains,
+            target_accept=target_accept,
             num_particles=num_particles,
             tail_bits=tail_bits,
             seed=seed,

@@ -12,12 +12,13 @@ from .cache import described
 from .errors import InputError
 from .inputs import Inputs, asked_for
 from .laws import ExponentialLaw, IntelligenceLaw
+from .planned_actions import DEFAULT_TEMPERATURE
 from .policies import Dirichlet
 from .posterior import assemble, drawn_utilities
 from .predictive import decision_draws
 from .programs import load_program
 from .sampling import Nuts, Shape
-from .settings import check_asked, check_guide, check_settings, positive
+from .settings import check_asked, check_method, check_settings, positive
 from .summation import latent_sites, over_cells, read_off, summed_program
 from .utilities import Candidates, FeatureWeights
 from .variational import GUIDES, run_svi
@@ -50,6 +51,7 @@ def fit(
     num_warmup: int = 500,
     num_samples: int = 500,
     num_chains: int = 4,
+    target_accept: float | None = None,
     num_particles: int | None = None,
     tail_bits: float | None = None,
     prior_predictive: bool = True,
@@ -76,6 +78,8 @@ def fit(
     method: "nuts"; "svi", a variational `guide` ("low-rank", the default, "flow" or "diagonal") after `num_steps` steps
     (5000), with a Pareto k that tells how wrong it is; "exact", for programs without continuous sites. By default
     "exact" where that is so, "svi" beyond 5000 numbers, else "nuts". Discrete sites are summed out in any case.
+    target_accept: share of proposals that NUTS aims to accept, 0.8 by default. Above it steps are shorter, which helps
+    against divergences; see `models/boltzmann_weights.py` for where less is better.
     num_particles: random policies in the value tails' populations, 512 by default, and in the splitting runs of the
     atlas, 256 by default. tail_bits: how far the tails go at most (200); beyond it intelligence is a lower bound,
     flagged.
@@ -95,7 +99,7 @@ def fit(
     """
     say = progress or (lambda phase: None)
     law = ExponentialLaw() if intelligence_law is None else intelligence_law
-    shape = Shape(num_warmup, num_samples, num_chains)
+    shape = Shape(num_warmup, num_samples, num_chains, 0.8 if target_accept is None else target_accept)
     check_settings(world, policy_prior, law, candidates, weights, simplicity, shape, num_steps, seed)
     if method not in _METHODS or guide not in (None, *GUIDES):
         choices = f"{', '.join(_METHODS)} and {', '.join(GUIDES)}"
@@ -121,7 +125,7 @@ def fit(
     if num_particles is None:
         num_particles = 256 if "atlas" in wanted else 512
     if temperature is None:
-        from .models.boltzmann import DEFAULT_TEMPERATURE as temperature
+        temperature = DEFAULT_TEMPERATURE
     seconds: dict[str, float] = {}
     inputs = Inputs(
         behaviour,
@@ -143,8 +147,9 @@ def fit(
     with jax.enable_x64(True):
         key = jax.random.key(seed)
         # The atlas grows with the posterior: it is no input that could be made before.
+        only = dict(guide=guide, num_steps=num_steps, target_accept=target_accept)
         found = (_by_atlas if "atlas" in wanted else _by_program)(
-            key, function, inputs, wanted, shape, method, guide, num_steps, prior_predictive
+            key, function, inputs, wanted, shape, method, only, prior_predictive
         )
         say("checking")
         # Programs that plan have nothing to do with random policies.
@@ -173,7 +178,7 @@ def _text(parameter) -> str:
     return described(parameter) if isinstance(parameter, dist.Distribution) else f"{parameter:g}"
 
 
-def _by_program(key, function, inputs, wanted, shape, method, guide, num_steps, prior_predictive) -> dict:
+def _by_program(key, function, inputs, wanted, shape, method, only, prior_predictive) -> dict:
     """Samples, statistics, diagnostics and predictions of a program whose inputs are all known."""
     say, seconds = inputs.say, inputs.seconds
     data = inputs.data(wanted)
@@ -181,7 +186,7 @@ def _by_program(key, function, inputs, wanted, shape, method, guide, num_steps, 
     everything = fixed | data
     continuous, discrete = latent_sites(function, everything)
     method = _chosen(method, continuous, discrete, function)
-    check_guide(method, guide, num_steps)
+    check_method(method, **only)
     found, prior = {}, None
     program = summed_program(function) if discrete else function
     if method == "exact":
@@ -195,8 +200,8 @@ def _by_program(key, function, inputs, wanted, shape, method, guide, num_steps, 
         stats = {}
     elif method == "svi":
         counted = dict(num_samples=shape.num_samples, num_chains=shape.num_chains, seconds=seconds, say=say)
-        steps = _GUIDE_STEPS if num_steps is None else num_steps
-        samples, stats, found = run_svi(key, program, everything, guide=guide or "low-rank", num_steps=steps, **counted)
+        counted |= dict(guide=only["guide"] or "low-rank", num_steps=only["num_steps"] or _GUIDE_STEPS)
+        samples, stats, found = run_svi(key, program, everything, **counted)
     else:
         chains = Nuts(program, fixed, shape)
         samples, stats = chains.run(key, data, say)
@@ -218,13 +223,13 @@ def _by_program(key, function, inputs, wanted, shape, method, guide, num_steps, 
     return dict(samples=samples, stats=stats, found=found | {"method": method}, prior=prior, predicted=predicted)
 
 
-def _by_atlas(key, function, inputs, wanted, shape, method, guide, num_steps, prior_predictive) -> dict:
+def _by_atlas(key, function, inputs, wanted, shape, method, only, prior_predictive) -> dict:
     """The same for continuous weights, whose intelligence is read from an atlas of random policies."""
     from .atlas_inference import sample_weights
 
     if method not in ("auto", "nuts"):
         raise InputError(f"method is {method!r}; a program that asks for an atlas is sampled by NUTS, round by round")
-    check_guide("nuts", guide, num_steps)
+    check_method("nuts", **only)
     samples, stats, found = sample_weights(
         key,
         function,
@@ -237,6 +242,7 @@ def _by_atlas(key, function, inputs, wanted, shape, method, guide, num_steps, pr
         num_warmup=shape.num_warmup,
         num_samples=shape.num_samples,
         num_chains=shape.num_chains,
+        target_accept=shape.target_accept,
         num_particles=inputs.num_particles,
         progress=inputs.say,
     )

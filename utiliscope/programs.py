@@ -8,19 +8,19 @@ from pathlib import Path
 
 from .errors import InputError
 
-# Where the programs that ship are.
-_SHIPPED = {
-    "candidates": "candidates",
-    "achieved": "achieved",
-    "noisy": "noisy",
-    "population": "population",
-    "achieved_population": "population",
-    "weights": "weights",
-    "boltzmann": "boltzmann",
-    "boltzmann_weights": "boltzmann",
-    "maxent": "maxent",
-    "maxent_weights": "maxent",
-}
+# Each in a file of its own, utiliscope.models.NAME.
+SHIPPED = (
+    "candidates",
+    "achieved",
+    "noisy",
+    "population",
+    "achieved_population",
+    "weights",
+    "boltzmann",
+    "boltzmann_weights",
+    "maxent",
+    "maxent_weights",
+)
 # Names that stand for another program under the achieved reading.
 _ACHIEVED = {"candidates": "achieved", "population": "achieved_population"}
 _READINGS = ("policy", "achieved")
@@ -39,12 +39,12 @@ def load_program(program: str | Callable, reading: str = "policy") -> Callable:
         return program
     file, _, function = program.partition(":")
     if not file.endswith(".py"):
-        if program not in _SHIPPED:
+        if program not in SHIPPED:
             raise InputError(
-                f"there is no program {program!r}; choose {', '.join(_SHIPPED)}, or name a file: my.py:function"
+                f"there is no program {program!r}; choose {', '.join(SHIPPED)}, or name a file: my.py:function"
             )
         name = _ACHIEVED.get(program, program) if reading == "achieved" else program
-        return getattr(importlib.import_module(f"utiliscope.models.{_SHIPPED[name]}"), name)
+        return getattr(importlib.import_module(f"utiliscope.models.{name}"), name)
     return _from_file(Path(file), function)
 
 

@@ -21,11 +21,12 @@ STATS = {
 
 
 class Shape(NamedTuple):
-    """How long a run is."""
+    """How long a run is, and which share of its proposals NUTS aims to accept."""
 
     num_warmup: int
     num_samples: int
     num_chains: int
+    target_accept: float = 0.8
 
 
 class Nuts:
@@ -34,13 +35,13 @@ class Nuts:
     program: called with keyword inputs; those in `data` are arrays that may change from run to run, `fixed` may not.
     """
 
-    def __init__(self, program, fixed: dict, shape: Shape, **options):
+    def __init__(self, program, fixed: dict, shape: Shape):
         self.shape = shape
         self.seconds = {"compiling": 0.0, "sampling": 0.0}
         self._compiled: dict = {}
 
         def chain(key, data):
-            kernel = NUTS(program, **options)
+            kernel = NUTS(program, target_accept_prob=shape.target_accept)
             mcmc = MCMC(kernel, num_warmup=shape.num_warmup, num_samples=shape.num_samples, progress_bar=False)
             mcmc.run(key, **fixed, **data, extra_fields=tuple(STATS))
             return mcmc.get_samples(), mcmc.get_extra_fields()

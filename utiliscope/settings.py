@@ -43,8 +43,10 @@ def check_settings(world, policy_prior, law, candidates, weights, simplicity, sh
         raise InputError(f"weights is {weights!r:.60}; give FeatureWeights(world)")
     if not (isinstance(simplicity, Real) and np.isfinite(simplicity) and simplicity >= 0):
         raise InputError(f"simplicity is {simplicity}; it must be a weight >= 0")
-    for (name, value), least in zip(shape._asdict().items(), (1, 4, 1), strict=True):
-        check_whole(name, value, least)
+    for name, least in dict(num_warmup=1, num_samples=4, num_chains=1).items():
+        check_whole(name, getattr(shape, name), least)
+    if not (isinstance(shape.target_accept, Real) and 0 < shape.target_accept < 1):
+        raise InputError(f"target_accept is {shape.target_accept!r}; it must be a share between 0 and 1, such as 0.9")
     check_whole("num_steps", 1 if num_steps is None else num_steps, 1)
     check_seed(seed)
 
@@ -63,12 +65,14 @@ def check_asked(given: dict, wanted, program) -> None:
             raise InputError(f"the program {known!r} asks for no {name}, so it would do nothing; leave it out")
 
 
-def check_guide(method, guide, num_steps) -> None:
-    """Raise InputError for settings of a variational guide where there is none."""
+def check_method(method, guide, num_steps, target_accept) -> None:
+    """Raise InputError for settings of a variational guide or of NUTS where there is none."""
     if method != "svi" and not (guide is None and num_steps is None):
         raise InputError(
             f"guide and num_steps are those of method='svi'; with {method!r} they would do nothing, leave them out"
         )
+    if method != "nuts" and target_accept is not None:
+        raise InputError(f"target_accept is that of method='nuts'; with {method!r} it would do nothing, leave it out")
 
 
 def check_weighing(counts, world, weights, policy_prior, law, simplicity) -> None:

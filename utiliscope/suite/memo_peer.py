@@ -17,7 +17,7 @@ from scipy.special import log_softmax, logsumexp
 
 from utiliscope.behaviour import Behaviour, check_fits
 from utiliscope.errors import InputError
-from utiliscope.models.maxent import plain_payoffs
+from utiliscope.plain_payoffs import plain_payoffs
 from utiliscope.planning import is_plain
 from utiliscope.world.transition import SparseTransition
 
