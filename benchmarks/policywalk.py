@@ -183,18 +183,18 @@ def main():
     parser.add_argument("--deltas", type=float, nargs="+", default=[1.0, 5.0], help="steps of PolicyWalk")
     parser.add_argument("--warmup", type=int, default=300, help="of NUTS, for each of 2 chains")
     parser.add_argument("--samples", type=int, default=2000, help="of NUTS, for each of 2 chains")
-    parser.add_argument("--accept", type=float, default=0.65, help="target of NUTS; 0.8 is usual, but see the program")
+    parser.add_argument("--accept", type=float, nargs="+", default=[0.8, 0.65, 0.65], help="target of NUTS, each size")
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()
     rows = []
-    for size, seconds in zip(settings.sizes, settings.seconds, strict=True):
+    for size, seconds, accept in zip(settings.sizes, settings.seconds, settings.accept, strict=True):
         world, reward = obstacle_world(size)
         counts = demonstrations(np.random.default_rng(settings.seed), world, reward)
-        given = settings.warmup, settings.samples, settings.accept
+        given = settings.warmup, settings.samples, accept
         draws, took, compiling, extra = sampled(settings.seed, world, counts, *given)
         ess, rhat = effective(draws)
         ours = took / ess
-        name, grid = f"NUTS, {extra['num_steps'].mean():.0f} leapfrogs a draw", f"{size} x {size}"
+        name, grid = f"NUTS to {accept:g}, {extra['num_steps'].mean():.0f} leapfrogs a draw", f"{size} x {size}"
         whole = f"{ours:.4f} ({(took + compiling) / ess:.4f})"
         rows.append([grid, name, f"{took:.1f} + {compiling:.1f}", f"{ess:.1f}", f"{rhat:.3f}", whole, "1", ""])
         print(rows[-1], "divergences", int(extra["diverging"].sum()), flush=True)
