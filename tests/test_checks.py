@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import utiliscope as us
 from utiliscope.checks import check_posterior
@@ -72,6 +73,20 @@ def test_what_was_summed():
     told = found(posterior)
     assert told["converged"].says == "yes: summed exactly, no sampler ran"
     assert "episodes that start in 0 (1.00)" in told["next recording"].says
+
+
+@pytest.mark.parametrize(("bits", "good"), [([9.0, 12.0, 14.0], True), ([1.0, 2.0, 14.0], False)])
+def test_continuous_weights(bits, good):
+    random = np.random.default_rng(0)
+    draws = np.tile(bits, (2, 20)) + random.random((2, 60))
+    weights = random.normal(size=(2, 60, 2)) + [9.0, 0.0]
+    posterior = xr.Dataset(
+        {"intelligence": (("chain", "draw"), draws), "weights": (("chain", "draw", "weight"), weights)},
+        {"weight": ["goal", "mud"]},
+    )
+    told = found(xr.DataTree.from_dict({"posterior": posterior}))
+    assert told["identified"].good and "goal has the largest weight" in told["identified"].says
+    assert told["intelligent"].good is good and ("no more than random" in told["intelligent"].says) is not good
 
 
 # Laws by name

@@ -32,13 +32,14 @@ def check_posterior(posterior: xr.DataTree) -> list[Finding]:
 
     The evidence of intelligence is max_U g(U) - K(U) in bits, with g that of the recorded behaviour by itself, before
     any law favours intelligence: a random policy has as much with a chance of at most 2^-evidence, by Kraft's
-    inequality over all candidates together. Of a population it is that of its most intelligent operator.
+    inequality over all candidates together. Of a population it is that of its most intelligent operator. Where weights
+    are continuous, g is that of the draws, and so leans on the law.
     """
     found = [_converged(posterior), *_predicts(posterior)]
     if "utility_log_prob" in posterior["posterior"].dataset:
         found += [_identified(posterior), *_intelligent(posterior), *_next_recording(posterior)]
     if "weights" in posterior["posterior"].dataset:
-        found += [_weights(posterior)]
+        found += _weights(posterior)
     return found
 
 
@@ -150,4 +151,15 @@ def _weights(posterior):
     table = weight_table(posterior).sort_values("largest", ascending=False)
     first = table.iloc[0]
     says = f"{first['feature']} has the largest weight with probability {first['largest']:.2f}"
-    return Finding("identified", says, bool(first["largest"] >= _CLEAR))
+    found = [Finding("identified", says, bool(first["largest"] >= _CLEAR))]
+    draws = posterior["posterior"].dataset
+    if "intelligence" in draws:
+        bits = draws["intelligence"].values
+        little = float((bits < _LEAST_EVIDENCE).mean())
+        says = f"{bits.mean():.1f} ± {bits.std():.1f} bits over draws, for the weights of each"
+        if little > 1 / 20:
+            says = f"perhaps no more than random: {says}, and less than {_LEAST_EVIDENCE:.1f} in {little:.0%} of them"
+        else:
+            says = f"yes: {says}"
+        found += [Finding("intelligent", says, little <= 1 / 20)]
+    return found

@@ -98,7 +98,7 @@ def advice(diagnostics: dict) -> str:
     if diagnostics.get("pareto_k", -np.inf) > MOST_PARETO_K:
         return "this is not the posterior but a poor likeness of it: take another guide, or method='nuts'"
     if diagnostics.get("num_divergences", 0):
-        return "run longer (num_warmup, num_samples); if divergences stay, look at the pairs of sites where they gather"
+        return "run longer (num_warmup, num_samples); if divergences stay, raise target_accept towards 1"
     return "run longer: num_warmup, num_samples"
 
 
