@@ -79,7 +79,7 @@ def test_what_was_summed():
 def test_continuous_weights(bits, good):
     random = np.random.default_rng(0)
     draws = np.tile(bits, (2, 20)) + random.random((2, 60))
-    weights = random.normal(size=(2, 60, 2)) + [9.0, 0.0]
+    weights = random.normal([9.0, 0.0], size=(2, 60, 2))
     posterior = xr.Dataset(
         {"intelligence": (("chain", "draw"), draws), "weights": (("chain", "draw", "weight"), weights)},
         {"weight": ["goal", "mud"]},
