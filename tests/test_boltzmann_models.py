@@ -1,15 +1,14 @@
 """Boltzmann and maximum-entropy programs against sums, quadrature and each other."""
 
-import importlib.util
 import inspect
 import pathlib
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-import pandas as pd
 import pytest
 from numpyro.infer import util
 from utiliscope.models.boltzmann import boltzmann
@@ -22,31 +21,9 @@ from utiliscope.action_values import decision_values, log_boltzmann, optimal_act
 from utiliscope.planned_actions import DEFAULT_TEMPERATURE
 from utiliscope.sampling import Nuts, Shape
 
-_PATH = pathlib.Path(__file__).parent.parent / "benchmarks"
-
-
-def benchmark(name):
-    spec = importlib.util.spec_from_file_location(name, _PATH / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-WORLD = us.gridworld(["S.b", ".#.", "..G"], slip=0.15, discount=0.85)
-TEXTS = ["time(G)", "reach(G)", "time(G) - time(b)", "-reach(b)", "reach(S)"]
-
-
-def recording(world, seed, length=8, episodes=3):
-    random = np.random.default_rng(seed)
-    rows = []
-    for episode in range(episodes):
-        state = int(random.integers(world.num_states))
-        for t in range(length):
-            action = int(random.integers(world.num_actions))
-            following = int(random.choice(world.num_states, p=world.transition[state, action]))
-            rows.append((episode, t, state, action, following))
-            state = following
-    return us.read_behaviour(pd.DataFrame(rows, columns=["episode", "t", "state", "action", "next_state"]), world)
+sys.path.append(str(pathlib.Path(__file__).parent.parent / "benchmarks"))
+import boltzmann as plain
+from exact_planners import CANDIDATES, TEXTS, WORLD, by_temperatures, recording
 
 
 def traced(program, *arguments, values, **settings):
@@ -59,22 +36,20 @@ def traced(program, *arguments, values, **settings):
 
 
 def test_candidates_at_each_temperature_as_the_plain_baseline():
-    candidates = us.candidate_set(WORLD, {text: text for text in TEXTS}, [1.0, 2.5, 3.0, 4.0, 4.0])
     behaviour = recording(WORLD, 1)
     actions = behaviour.table["action"].to_numpy()
-    q = decision_values(behaviour, WORLD, candidates.payoffs)
-    plain = benchmark("boltzmann")
+    q = decision_values(behaviour, WORLD, CANDIDATES.payoffs)
     steps = [(states, actions) for _, states, actions in behaviour.episodes()]
     for temperature in (0.05, 1.0, 20.0):
         sites, log_policy, density = traced(
-            boltzmann, actions, q, candidates, values={"temperature": temperature}, temperature=DEFAULT_TEMPERATURE,
+            boltzmann, actions, q, CANDIDATES, values={"temperature": temperature}, temperature=DEFAULT_TEMPERATURE,
             simplicity=1.0,
         )  # fmt: skip
         expected = plain.boltzmann_posterior(
-            steps, WORLD, candidates.payoffs, candidates.code_length, temperatures=temperature
+            steps, WORLD, CANDIDATES.payoffs, CANDIDATES.code_length, temperatures=temperature
         )
         np.testing.assert_allclose(sites["utility_log_prob"], expected.log_prob, atol=1e-8)
-        masses = -np.log(2) * candidates.code_length
+        masses = -np.log(2) * CANDIDATES.code_length
         total = np.logaddexp.reduce(masses + expected.log_likelihood[:, 0]) - np.logaddexp.reduce(masses)
         assert density == pytest.approx(total + float(DEFAULT_TEMPERATURE.log_prob(temperature)))
         assert log_policy.shape == q.shape
@@ -88,14 +63,8 @@ def test_temperature_is_summed_as_by_quadrature():
     actions = behaviour.table["action"].to_numpy()
     q = decision_values(behaviour, WORLD, candidates.payoffs)
     samples = drawn(boltzmann, actions, q, candidates, temperature=dist.LogNormal(0.0, 1.0), simplicity=1.0)
-    grid = np.linspace(-6, 6, 2001)
-    taken = np.take_along_axis(q, actions[None, :, None], -1)[..., 0]
-    scores = q[None] / np.exp(grid)[:, None, None, None]
-    likelihood = (taken[None] / np.exp(grid)[:, None, None] - np.logaddexp.reduce(scores, axis=-1)).sum(-1)
-    joint = likelihood - grid[:, None] ** 2 / 2
-    mass = np.exp(joint - joint.max()).sum(0)
-    probability = np.exp(samples["utility_log_prob"])
-    within_five_errors(probability, mass / mass.sum())
+    steps = [(states, actions) for _, states, actions in behaviour.episodes()]
+    within_five_errors(np.exp(samples["utility_log_prob"]), by_temperatures(steps, candidates, number=2001))
 
 
 def drawn(program, *arguments, num_samples=1000, **settings):
@@ -114,23 +83,21 @@ def within_five_errors(draws, expected):
 
 
 def test_maxent_candidates_as_the_plain_baseline():
-    candidates = us.candidate_set(WORLD, {text: text for text in TEXTS}, [1.0, 2.5, 3.0, 4.0, 4.0])
     counts = recording(WORLD, 4).counts()
-    plain = benchmark("boltzmann")
     for temperature in (0.1, 2.0):
         sites, log_policies, _ = traced(
-            maxent, counts, WORLD, candidates, values={"temperature": temperature}, temperature=DEFAULT_TEMPERATURE,
+            maxent, counts, WORLD, CANDIDATES, values={"temperature": temperature}, temperature=DEFAULT_TEMPERATURE,
             simplicity=1.0,
         )  # fmt: skip
         expected = plain.boltzmann_posterior(
-            counts, WORLD, candidates.payoffs, candidates.code_length, temperatures=temperature, soft=True
+            counts, WORLD, CANDIDATES.payoffs, CANDIDATES.code_length, temperatures=temperature, soft=True
         )
         np.testing.assert_allclose(sites["utility_log_prob"], expected.log_prob, atol=1e-6)
         np.testing.assert_allclose(np.exp(log_policies).sum(-1), 1.0)
     settings = dict(temperature=DEFAULT_TEMPERATURE, simplicity=1.0)
 
     def log_density(temperature):
-        return util.log_density(maxent, (counts, WORLD, candidates), settings, {"temperature": temperature})[0]
+        return util.log_density(maxent, (counts, WORLD, CANDIDATES), settings, {"temperature": temperature})[0]
 
     slope = jax.jit(jax.grad(log_density))(0.1)
     assert np.isfinite(slope)
