@@ -17,7 +17,7 @@ from utiliscope.laws import LN2
 from utiliscope.plain_payoffs import plain_payoffs
 from utiliscope.planning import is_plain
 from utiliscope.suite import planners
-from utiliscope.suite.intelligence import Intelligence, LawGrid
+from utiliscope.suite.intelligence import LAWS, Intelligence, LawGrid, claim_name, of_intelligence
 from utiliscope.suite.jobs import Job
 from utiliscope.suite.methods import METHODS, reading, why_skipped
 from utiliscope.suite.planners import Planner, planned_likelihoods
@@ -81,6 +81,7 @@ def test_claims_are_posteriors_of_each_recording_by_itself(name):
             assert claims.bits.shape == claims.log_prob.shape and (claims.bits >= 0).all()
             assert (claims.bits[:, CANDIDATES.index("0")] == 0).all()
             np.testing.assert_array_equal(alone.claims[law].bits[0], claims.bits[2])
+            np.testing.assert_array_equal(alone.claims[law].log_prob[0], claims.log_prob[2])
         else:
             assert claims.bits is None
         np.testing.assert_allclose(alone.claims[law].log_prob[0], claims.log_prob[2], rtol=1e-10, atol=1e-10)
@@ -98,6 +99,32 @@ def test_plans_say_the_same_of_a_recording_whatever_it_comes_with(name):
         some = METHODS[name](KEY, PLACE, CANDIDATES, many[3 : 3 + size])
         np.testing.assert_array_equal(some.log_prob, together.log_prob[3 : 3 + size])
         np.testing.assert_array_equal(some.extra["log_temperature"], together.extra["log_temperature"][3 : 3 + size])
+
+
+def test_each_concentration_claims_what_it_claims_alone():
+    found, alone = (
+        Intelligence(grid=GRID, concentrations=each, num_particles=16, tail_particles=32)(
+            KEY, PLACE, CANDIDATES, BEHAVIOURS[:2]
+        )
+        for each in ((1.0, 0.5), (0.5,))
+    )
+    assert list(alone.claims) == list(LAWS)
+    assert list(found.claims) == [*LAWS, *(f"{law} (dirichlet:0.5)" for law in LAWS)]
+    for law in LAWS:
+        claims, own = found.claims[claim_name(law, 0.5)], alone.claims[law]
+        np.testing.assert_array_equal(claims.log_prob, own.log_prob)
+        np.testing.assert_array_equal(claims.bits, own.bits)
+        assert {name: list(one) for name, one in claims.extra.items()} == {k: list(v) for k, v in own.extra.items()}
+        assert (claims.log_prob != found.claims[law].log_prob).any()
+    assert [found.kept["grid_evidence"][j][1:] for j in range(2)] == alone.kept["grid_evidence"]
+
+
+def test_names_of_claims_are_told_apart():
+    tiny = 0.1 + 2**-50
+    assert claim_name("bump", 0.1) == "bump (dirichlet:0.1)" and claim_name("bump", 3) == "bump (dirichlet:3)"
+    assert claim_name("bump") == "bump" and float(claim_name("bump", tiny)[:-1].partition(":")[2]) == tiny
+    others = ["boltzmann", "prior", "imitation", "intelligence-0.7 (dirichlet:1)"]
+    assert of_intelligence([claim_name("mixture", tiny), *LAWS, *others]) == [claim_name("mixture", tiny), *LAWS]
 
 
 def test_the_prior_alone():

@@ -9,6 +9,7 @@ from small_worlds import UTILITIES, grid, random_world
 
 import utiliscope as us
 from utiliscope.agents import ROSTER, pursued
+from utiliscope.agents.roster import read_roster
 from utiliscope.payoffs import as_payoffs
 from utiliscope.planning import value_range
 from utiliscope.world.transition import chance_of
@@ -95,3 +96,14 @@ def test_families_and_kinds():
     for name, entry in ROSTER.items():
         assert name.startswith(entry.family) or entry.family in {"confidence"}
     assert len(ROSTER) >= 35
+
+
+@pytest.mark.parametrize("name", ["3", "''", "'a, b'", "' a'", "None", "('a',)"])
+@pytest.mark.parametrize("line", ["{name}: Optimal()", "'fine': Entry(Optimal(), {name})"])
+def test_names_that_no_option_could_name_are_refused(tmp_path, name, line):
+    file = tmp_path / "mine.py"
+    imports = "from utiliscope.agents import Optimal\nfrom utiliscope.agents.roster import Entry\n"
+    file.write_text(f"{imports}OWN = {{{line.format(name=name)}, 'other': Optimal()}}\n")
+    with pytest.raises(us.InputError) as refused:
+        read_roster(f"{file}:OWN")
+    assert f"{file}: OWN has {name} for the name of an agent or a family; give texts without" in str(refused.value)

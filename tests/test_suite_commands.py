@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from utiliscope.cli import app
 from utiliscope.errors import InputError
 from utiliscope.suite.frames import results_frame
 from utiliscope.suite.report import write_suite_report
-from utiliscope.suite.results import read_result, write_result
+from utiliscope.suite.results import read_result, write_result, write_table
 from utiliscope.suite_commands import _able
 from utiliscope.tuning.weights_file import read_weights
 
@@ -45,6 +46,8 @@ def test_a_suite_from_plan_to_report(folder):
     assert set(frame[frame.family == "epsilon"].agent) == {"epsilon-0.1", "epsilon-0.3", "epsilon-0.6"}
     assert set(frame[frame.kind == "null"].agent) == {"random"}
     page = (folder / "report.html").read_text(encoding="utf-8")
+    start = page.index("<h2>Methods side by side</h2>")
+    assert "<th>none claimed</th>" in page[start : page.index("</table>", start)]
     assert "Agents by methods" in page and page.count("data:image/png") == 3 and "boltzmann" in page
 
 
@@ -127,8 +130,55 @@ def test_a_suite_in_which_every_job_fails_says_why(tmp_path):
     out = tmp_path / "out"
     result = call("suite", "--out", out, *options, "--executor", "serial", "--agents-file", file)
     said = " ".join(result.output.split())
-    assert result.exit_code == 2 and "1 jobs failed" in said and "no such luck" in said and "--resume" in said
-    assert not (out / "report.html").exists()
+    assert result.exit_code == 1 and "error: the run failed: 1 job failed, cliff.broken" in said
+    assert "no such luck" in said and "--resume" in said and not (out / "report.html").exists()
+    result = call(
+        "suite", "--out", out, *options, "--seeds", 2, "--executor", "serial", "--agents-file", file, "--resume"
+    )
+    assert result.exit_code == 1 and "2 jobs failed, such as cliff.broken" in " ".join(result.output.split())
+
+
+def test_a_suite_in_which_some_jobs_fail_ends_with_1(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "class Wrong:\n    def record(self, key, world, utility, *, num_episodes, num_steps):\n"
+        "        return 5\n\n\nROSTER = {'wrong': Wrong()}\n"
+    )
+    options = ["--worlds", "cliff", "--agents", "optimal,wrong", "--goals", 1, "--episodes", "2", "--methods", "prior"]
+    result = call("suite", "--out", tmp_path / "out", *options, "--executor", "serial", "--agents-file", file)
+    said = " ".join(result.output.split())
+    assert result.exit_code == 1 and "1 job failed, cliff.wrong" in said and "is of type int" in said
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "1 job failed" in page and set(results_frame(tmp_path / "out").agent) == {"optimal"}
+
+
+def test_files_that_cannot_be_read_are_told_of_once(folder, tmp_path):
+    there = tmp_path / "there"
+    shutil.copytree(folder, there)
+    next((there / "jobs").iterdir()).write_text("{")
+    result = call("suite", "--out", there, *QUICK, "--resume")
+    assert result.exit_code == 0 and result.output.count("cannot be read and are made anew") == 1, result.output
+
+
+def test_a_report_of_several_concentrations(folder, tmp_path):
+    """Claims by the same law at another concentration are ours, not a rival's, and stand beside each other."""
+    there, names = tmp_path / "there", ["intelligence", "bump (dirichlet:0.5)", "mixture (dirichlet:0.25)"]
+    (there / "jobs").mkdir(parents=True)
+    for path in (folder / "jobs").glob("*"):
+        job, row = read_result(path)
+        write_result(there, job, row)
+        if job.method == "boltzmann":
+            shifted = {
+                name: [value[0] + shift for shift in (0, 0.5, 0.1)] for name, value in row.items() if name != "variant"
+            }
+            shifted = {name: shifted[name] if name == "log_score" else [row[name][0]] * 3 for name in shifted}
+            write_result(there, dataclasses.replace(job, method="intelligence"), shifted | {"variant": names})
+    (there / "suite.json").write_text((folder / "suite.json").read_text())
+    page = write_suite_report(there).read_text(encoding="utf-8")
+    assert "<h2>bump (dirichlet:0.5) against boltzmann</h2>" in page
+    assert all(f"<td>{name}</td>" in page for name in names)
+    write_table(there)
+    assert set(names) < set(pd.read_parquet(there / "results.parquet").method)
 
 
 def test_agents_that_have_gone(folder, tmp_path):
@@ -182,6 +232,13 @@ def test_options_of_a_run_are_refused_where_results_are_there(folder, tmp_path, 
 def test_tuning_needs_two_families_before_it_runs(tmp_path, agents, named):
     result = call("tune", "--out", tmp_path / "tuned", "--worlds", "cliff", "--agents", agents)
     assert result.exit_code == 2 and f"here is but {named}" in " ".join(result.output.split()), result.output
+    assert not (tmp_path / "tuned").exists()
+
+
+def test_tuning_on_a_folder_that_holds_nothing(tmp_path):
+    result = call("tune", "--out", tmp_path / "tuned", "--results", tmp_path / "nothere")
+    said = " ".join(result.output.split())
+    assert result.exit_code == 2 and "nothere holds no suite; run" in said and "gone on with" not in said
     assert not (tmp_path / "tuned").exists()
 
 

@@ -1,9 +1,12 @@
 """Recordings of the suite end when what is pursued is settled."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from utiliscope.agents.roster import ROSTER
+from utiliscope.agents.roster import ROSTER, Entry
+from utiliscope.errors import InputError
 from utiliscope.suite.jobs import Job
 from utiliscope.suite.recording import recorded, until_settled
 from utiliscope.suite.worlds import WORLDS
@@ -55,3 +58,25 @@ def test_recordings_depend_on_their_own_fields_alone(task):
     one, same = (recorded(job("epsilon-0.3", "time(home)"), task, ROSTER["epsilon-0.3"]) for _ in range(2))
     other = recorded(job("epsilon-0.3", "time(home)", seed=1), task, ROSTER["epsilon-0.3"])
     assert one.table.equals(same.table) and not one.table.equals(other.table)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda behaviour: 5,
+            "'mine' recorded in the world 'labyrinth' is of type int; its method `record` must return",
+        ),
+        (lambda behaviour: behaviour.table, "is of type DataFrame"),
+        (lambda behaviour: dataclasses.replace(behaviour, num_states=3), "does not fit: .* a world of 3 states"),
+        (lambda behaviour: dataclasses.replace(behaviour, table=behaviour.table[:0]), "holds no decisions"),
+    ],
+)
+@pytest.mark.parametrize("utility", ["time(home)", "reach(water)", ""])
+def test_agents_must_give_recordings_of_the_world(task, change, message, utility):
+    class Mine:
+        def record(self, key, world, utility, **knobs):
+            return change(ROSTER["random"].agent.record(key, world, utility, **knobs))
+
+    with pytest.raises(InputError, match=message):
+        recorded(job("mine", utility), task, Entry(Mine(), "mine"))

@@ -9,20 +9,20 @@ from scipy.special import log_softmax
 from utiliscope.errors import InputError
 from utiliscope.laws import LN2
 from utiliscope.suite.jobs import Job
-from utiliscope.suite.results import write_result
+from utiliscope.suite.results import write_json, write_result
+from utiliscope.suite.resuming import agents_settings
 from utiliscope.tuning.evidence import Evidence, Laws, read_evidence
 from utiliscope.tuning.families import Families
-from utiliscope.tuning.outcome import Outcome
+from utiliscope.tuning.outcome import Outcome, tune_on
 from utiliscope.tuning.search import (
     Setting,
-    apart,
     best_setting,
     left_out,
     monte_carlo_error,
     score_settings,
     standing,
 )
-from utiliscope.tuning.surface import plot_surface
+from utiliscope.tuning.surface import plot_surface, surface_of
 from utiliscope.tuning.tables import ALL, family_table, weights_of
 from utiliscope.tuning.weights_file import Weights, read_weights, write_weights
 
@@ -122,12 +122,13 @@ def test_one_to_one_is_the_greatest_proper_beta():
 
 def test_distances_from_the_best_and_their_errors():
     scores = score_settings(made_up(5, number=30), LAWS, **FEW)
-    best = best_setting(scores.by_family)
-    below, error = apart(scores.by_family, best)
-    assert below[best] == 0 and error[best] == 0 and (below >= 0).all()
-    other = (3, 1, 1, 2)
-    gaps = scores.by_family[(slice(None), *best)] - scores.by_family[(slice(None), *other)]
-    assert below[other] == pytest.approx(gaps.mean()) and error[other] == pytest.approx(gaps.std(ddof=1) / 3**0.5)
+    found = surface_of(scores, Setting(0, 1, 1, 0))
+    below, error = found.below()
+    assert below[found.best] == 0 and error[found.best] == 0 and (below >= 0).all()
+    a, b = found.best
+    # The laws up to the fourth are exponential, with rising beta.
+    gaps = scores.by_family[:, a, 1, 1, b] - scores.by_family[:, 3, 1, 1, 2]
+    assert below[3, 2] == pytest.approx(gaps.mean()) and error[3, 2] == pytest.approx(gaps.std(ddof=1) / 3**0.5)
 
 
 def test_the_table_of_families():
@@ -214,6 +215,41 @@ def test_errors_that_one_recording_cannot_tell_are_not_shown():
     assert all(name in outcome._replace(left_out=names).text() for name in names)
 
 
+def test_the_printed_law_of_a_family_has_its_share_of_random_operators():
+    evidence = made_up(6, number=6)
+    scores = score_settings(evidence, LAWS, **(FEW | dict(shares=(0.1,))))
+    table = family_table(evidence, scores)
+    text = Outcome(scores, table, weights_of(scores, best_setting(scores.by_family))).text()
+    for law, line in zip(table.law, text.splitlines()[1 : 1 + len(table)], strict=True):
+        assert f" {law}+random:0.1 " in line
+    none = score_settings(evidence, LAWS, **(FEW | dict(shares=(0.0,))))
+    weights = weights_of(none, best_setting(none.by_family))
+    assert "random:" not in Outcome(none, family_table(evidence, none), weights).text()
+
+
+def test_a_folder_without_a_suite_is_no_ground_for_tuning(tmp_path):
+    with pytest.raises(InputError, match=r"nothere holds no suite; run `utiliscope suite --out .*nothere` first"):
+        tune_on(tmp_path / "nothere")
+
+
+def test_agents_that_have_changed_since_are_refused(tmp_path):
+    file, out = tmp_path / "mine.py", tmp_path / "out"
+    file.write_text("from utiliscope.agents import Optimal\nROSTER = {'mine': Optimal()}\n")
+    out.mkdir()
+    write_json(out / "suite.json", {"format": 1, "settings": agents_settings(str(file))})
+    with pytest.raises(InputError, match="holds no evidence"):
+        tune_on(out)
+    text = file.read_text()
+    file.write_text(text + "# another line\n")
+    with pytest.raises(
+        InputError, match=r"mine\.py is not what it was when the results in .*out were made; put it back"
+    ):
+        tune_on(out)
+    file.unlink()
+    with pytest.raises(InputError, match=r"mine\.py cannot be read"):
+        tune_on(out)
+
+
 def test_monte_carlo_errors_of_means():
     """Over unlike numbers of recordings and of agents."""
     evidence = [one for one in made_up(9, number=9) if one.job.agent != "three-1"][:7]
@@ -256,6 +292,12 @@ def test_weights_are_written_and_read(tmp_path):
     assert weights.intelligence_law().share == 0.1 and weights.intelligence_law().law.beta == 0.6
 
 
+def test_finitely_many_random_policies_take_any_beta(tmp_path):
+    path = tmp_path / "weights.toml"
+    write_weights(path, Weights(1.0, "exponential:2", "deterministic"))
+    assert read_weights(path).intelligence_law().beta == 2
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -265,6 +307,27 @@ def test_weights_are_written_and_read(tmp_path):
         ("simplicity = 1\nlaw = 'hump'\nrandom_policies = 'dirichlet:1'", "hump"),
         ("simplicity = 1\nlaw = 'bump:5'\nrandom_policies = 'dirichlet:1'\nbeta = 3", "'beta'"),
         ("simplicity = = 1", "cannot be read"),
+        ("simplicity = 1\nlaw = 'hump'\nrandom_policies = 'dirichlet:1'", r"weights\.toml: law is 'hump'; choose"),
+        (
+            "simplicity = 1\nlaw = 'bump:5'\nrandom_policies = 'dice'",
+            r"weights\.toml: random_policies is 'dice'; choose",
+        ),
+        (
+            "simplicity = 1\nlaw = 'exponential:2'\nrandom_policies = 'dirichlet:1'",
+            r"weights\.toml: law is 'exponential:2': .*improper",
+        ),
+        (
+            "simplicity = 1\nlaw = 'exponential:1+random:0.1'\nrandom_policies = 'dirichlet:1'",
+            r"weights\.toml: law is 'exponential:1\+random:0.1': .*improper",
+        ),
+        (
+            "simplicity = 1\nlaw = 'bump:0'\nrandom_policies = 'dirichlet:1'",
+            r"weights\.toml: law is 'bump:0': BumpLaw\(mean=0.0\)",
+        ),
+        (
+            "simplicity = 1\nlaw = 'bump'\nrandom_policies = 'dirichlet:-1'",
+            r"weights\.toml: random_policies is 'dirichlet:-1': ",
+        ),
     ],
 )
 def test_bad_weights_are_refused(tmp_path, text, message):

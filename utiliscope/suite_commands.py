@@ -38,7 +38,11 @@ Scheduler = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is in the folder.")]
 Particles = Annotated[int, typer.Option(help="Random policies in splitting from each recording's posterior.")]
 TailParticles = Annotated[int, typer.Option(help="The same in the worlds' value tails, kept on disk.")]
-Concentrations = Annotated[str, typer.Option(help="Of Dirichlet random policies, by commas; claims use the first.")]
+Concentrations = Annotated[str, typer.Option(help="Of Dirichlet random policies, by commas; claims are made for each.")]
+TriedConcentrations = Annotated[
+    str,
+    typer.Option(help="Of Dirichlet random policies, by commas; with several, tuning chooses among them, too."),
+]
 
 
 def suite(
@@ -102,7 +106,7 @@ def tune(
     batch: Annotated[int, typer.Option(help="Jobs of one world that run together.")] = 16,
     num_particles: Particles = 128,
     tail_particles: TailParticles = 512,
-    concentrations: Concentrations = "1",
+    concentrations: TriedConcentrations = "1",
     resume: Resume = False,
 ) -> None:
     """Choose the weights of simplicity and intelligence on agents whose utility is known.
@@ -175,8 +179,8 @@ def _planned(
 ):
     """Jobs, and what makes their results comparable."""
     from .agents.roster import read_roster
-    from .cache import fingerprint
     from .suite.jobs import in_turn, plan
+    from .suite.resuming import agents_settings
     from .suite.worlds import WORLDS
 
     roster = read_roster(agents_file)
@@ -202,13 +206,8 @@ def _planned(
         num_particles=num_particles,
         tail_particles=tail_particles,
         concentrations=_numbers("concentrations", concentrations),
-        agents_file=agents_file,
+        **agents_settings(agents_file),
     )
-    if agents_file is not None:
-        # The same file must be found from anywhere, and must be the same one, when the run is gone on with.
-        file, separator, name = agents_file.partition(":")
-        path = Path(file).resolve()
-        settings |= dict(agents_file=f"{path}{separator}{name}", agents_code=fingerprint(path.read_text("utf-8")))
     return jobs, settings
 
 
@@ -222,15 +221,16 @@ def _execute(run, folder, jobs, settings, executor, workers, scheduler, batch, r
 
     where = named_executor(executor, workers=workers, scheduler=scheduler)
     check_whole("batch", batch, 1)
-    missing = begin(folder, jobs, settings, resume=resume).missing
+    start = begin(folder, jobs, settings, resume=resume)
     # Results stay whatever happens: from here on an interrupt takes nothing back.
     run.clean_up = None
     run.interrupted = f"interrupted; what was done is in {folder}, the same command with --resume goes on"
     if scheduler is None:
-        prepare(list(dict.fromkeys(job.world for job in missing if job.method == "intelligence")), settings, run.say)
+        worlds = dict.fromkeys(job.world for job in start.missing if job.method == "intelligence")
+        prepare(list(worlds), settings, run.say)
     table = LiveTable(run)
     try:
-        options = dict(settings=settings, executor=where, batch=batch, resume=True, progress=table.update)
+        options = dict(settings=settings, executor=where, batch=batch, start=start, progress=table.update)
         outcome = execute(jobs, RUN, folder, **options)
     except KeyboardInterrupt as stop:
         table.stop()
@@ -243,10 +243,13 @@ def _execute(run, folder, jobs, settings, executor, workers, scheduler, batch, r
         from .suite.results import failures
 
         reasons = [f"{job.name}: {reason}" for job, reason in failures(folder).items()]
-        failed = f"{outcome.failed} jobs failed, such as {reasons[0]}"
-        if not outcome.done:
-            raise InputError(f"{failed}. Every reason is in {folder / 'failed'}; with --resume they are tried again")
         run.done()
+        several = outcome.failed > 1
+        failed = f"{outcome.failed} job{'s' * several} failed, {'such as ' * several}{reasons[0]}"
+        if not outcome.done:
+            more = f"every reason is in {folder / 'failed'}, and with --resume they are tried again"
+            print(f"error: the run failed: {failed}; {more}", file=sys.stderr)
+            raise typer.Exit(1)
         print(failed, file=sys.stderr)
     return outcome.exit_code
 
@@ -271,4 +274,4 @@ def _numbers(name, text) -> list:
         raise InputError(f"--{name} is {text!r}; they are whole numbers of at least 1")
     if not all(0 < number < float("inf") for number in found):
         raise InputError(f"--{name} is {text!r}; they are numbers above 0")
-    return found
+    return list(dict.fromkeys(found))

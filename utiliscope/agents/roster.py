@@ -92,7 +92,8 @@ def read_roster(path: str | None = None, name: str = "ROSTER") -> dict[str, Entr
 
     path: "FILE.py" or "FILE.py:NAME". The file is run, only because it is named here; NAME is a dict from names to
     `Entry`, or to agents, each of which is then a family of its own. Raises InputError for a file that cannot be run,
-    for anything else in it, and for names that are taken.
+    for anything else in it, for names of agents or families that `--agents` could not name, and for names that are
+    taken.
     """
     if path is None:
         return ROSTER
@@ -101,6 +102,12 @@ def read_roster(path: str | None = None, name: str = "ROSTER") -> dict[str, Entr
     if not isinstance(own, dict) or not own:
         raise InputError(f"{file} has no dict {given or name!r} of agents; write {given or name} = {{'name': agent}}")
     entries = {key: value if isinstance(value, Entry) else Entry(value, key) for key, value in own.items()}
+    unfit = [name for key, entry in entries.items() for name in (key, entry.family) if not _can_be_named(name)]
+    if unfit:
+        raise InputError(
+            f"{file}: {given or name} has {listed(dict.fromkeys(map(repr, unfit)))} for the name of an agent or a "
+            "family; give texts without commas, and without blanks at the ends, such as 'sleepy'"
+        )
     bad = [key for key, entry in entries.items() if not callable(getattr(entry.agent, "record", None))]
     if bad:
         raise InputError(f"{file}: {listed(bad)} cannot be recorded; an agent has a method `record` (see agents.Agent)")
@@ -108,3 +115,8 @@ def read_roster(path: str | None = None, name: str = "ROSTER") -> dict[str, Entr
     if taken:
         raise InputError(f"{file}: {listed(taken)} is the name of an agent of the suite; call it otherwise")
     return ROSTER | entries
+
+
+def _can_be_named(name) -> bool:
+    """Whether `name` can stand in a list by commas."""
+    return isinstance(name, str) and bool(name) and "," not in name and name == name.strip()

@@ -1,5 +1,6 @@
 """`Claims`: what a method says about the utilities behind recordings of one world."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,23 @@ class Reading(NamedTuple):
 
     claims: dict[str, Claims]
     kept: dict[str, list]
+
+
+def joined(parts: Sequence[Claims]) -> Claims:
+    """The claims of one method about all the recordings that `parts`, at least one, are about, in their order."""
+    first = parts[0]
+    log_prob, bits, reward = (
+        None if getattr(first, name) is None else np.concatenate([getattr(part, name) for part in parts])
+        for name in ("log_prob", "bits", "reward")
+    )
+    extra = {name: np.concatenate([part.extra[name] for part in parts]) for name in first.extra}
+    return Claims(log_prob, bits, extra, reward)
+
+
+def joined_readings(parts: Sequence[Reading]) -> Reading:
+    """The same of readings."""
+    claims = {name: joined([part.claims[name] for part in parts]) for name in parts[0].claims}
+    return Reading(claims, {name: [one for part in parts for one in part.kept[name]] for name in parts[0].kept})
 
 
 def claimed(log_likelihood, candidates, simplicity, bits=None, extra=None) -> Claims:

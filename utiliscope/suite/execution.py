@@ -12,7 +12,7 @@ from .executors import Executor
 from .executors.batches import Finished
 from .jobs import Job, batches
 from .results import write_failure, write_result
-from .resuming import begin
+from .resuming import Start, begin
 
 Progress = Callable[[int, int, int, dict | None], None]
 
@@ -39,6 +39,7 @@ def execute(
     executor: Executor,
     batch: int = 16,
     resume: bool = False,
+    start: Start | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
     """Run `jobs` and write what becomes of each into `folder`, at once and whole (see `results`).
@@ -48,6 +49,7 @@ def execute(
     executor: `Serial()`, `Processes(workers)` or `Cluster(workers, scheduler)`.
     batch: at most so many jobs, of one world and method, in a call of the run function.
     resume: run only what is missing or failed; without it a folder with results is refused.
+    start: what `begin` gave for these jobs, where it has been called already; `resume` then says nothing.
     progress: called with (done, failed, total, last), once at the start and then for every job; `last` is the job's
         fields with its row or its `reason`, None at the start.
 
@@ -55,7 +57,7 @@ def execute(
     input that cannot be used and if results cannot be written; KeyboardInterrupt, with a message that says how to go
     on, for Ctrl-C: workers are stopped and what was written stays.
     """
-    start = begin(folder, jobs, settings, resume=resume)
+    start = begin(folder, jobs, settings, resume=resume) if start is None else start
     done, failed, total = start.done, 0, start.done + len(start.missing)
     say = progress or (lambda *_: None)
     say(done, failed, total, None)

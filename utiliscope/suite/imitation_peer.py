@@ -13,6 +13,7 @@ one more decision, at random, is added to every recorded episode.
 
 import functools
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from utiliscope.behaviour import Behaviour, check_fits
 from utiliscope.errors import InputError
 from utiliscope.world.transition import SparseTransition
 
-from .claims import Claims
+from .claims import Claims, joined
 
 _BARRED = -1e6  # reward of what is not available
 
@@ -45,19 +46,27 @@ class Imitation:
         """`Claims` of rewards alone; extra: `visits_gap`, by how much the visits of a state are off at most, and
         `converged`, 1 if that is within the tolerance. `key` is not used, nor are the candidates.
 
-        Each recording is learned from by itself: up to 20 ms an iteration. Raises InputError without imitation, for
-        worlds with a horizon, and for recordings whose last next state is unknown.
+        Each recording is learned from by itself (see `reader`): up to 20 ms an iteration. Raises InputError without
+        imitation, for worlds with a horizon, and for recordings whose last next state is unknown.
         """
+        read = self.reader(key, suite_world, candidates)
+        return joined([read(behaviour) for behaviour in behaviours])
+
+    def reader(self, key, suite_world, candidates) -> Callable[[Behaviour], Claims]:
+        """What makes the claims of one recording."""
         unavailable = why_not()
         if unavailable:
             raise InputError(unavailable)
         world = suite_world.world
         if world.horizon is not None:
             raise InputError("imitation is given the recorded horizon; give a world without one")
-        learned = [self.learned(demonstrated(world, behaviour)) for behaviour in behaviours]
-        gap = np.array([gap for _, gap in learned])
-        extra = dict(visits_gap=gap, converged=(gap <= self.tolerance).astype(float))
-        return Claims(None, None, extra, np.array([reward for reward, _ in learned]))
+
+        def read(behaviour) -> Claims:
+            reward, gap = self.learned(demonstrated(world, behaviour))
+            extra = dict(visits_gap=np.array([gap]), converged=np.array([float(gap <= self.tolerance)]))
+            return Claims(None, None, extra, reward[None])
+
+        return read
 
     def learned(self, shown: "Demonstrated") -> tuple[np.ndarray, float]:
         """`[S]` reward, and the gap between its visits and those shown."""

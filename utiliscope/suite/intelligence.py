@@ -1,6 +1,6 @@
 """Intelligence weighting as a method of the suite: policies summed out, for several laws and for a grid of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from utiliscope.marginal import Evidence, LawTables, evidence
 from utiliscope.policies import Dirichlet
 from utiliscope.posterior_bits import Gauge, gauge, posterior_bits
 
-from .claims import Claims, Reading, claimed
+from .claims import Claims, Reading, claimed, joined_readings
 
 # Value tails are those of a world, whatever is recorded in it: all jobs share them, on disk.
 _TAIL_KEY = 0
@@ -46,11 +46,11 @@ LAWS: Mapping[str, IntelligenceLaw] = {
 
 @dataclass(frozen=True)
 class Intelligence:
-    """The policy reading with Dirichlet rows, a claim for each of `laws`, whose parameters are numbers.
+    """The policy reading with Dirichlet rows: a claim for each of `laws`, whose parameters are numbers, at each of the
+    `concentrations` of rows. Claims at the first one are called as their law is, others as `claim_name` has it.
 
-    simplicity: weight on code length. concentrations: of the Dirichlet rows; claims are made with the first one, the
-    evidence of `grid` is kept for all. num_particles: of splitting from each posterior; tail_particles: of the value
-    tails, once for each world, concentration and candidate.
+    simplicity: weight on code length. grid: laws whose evidence is kept, at all concentrations. num_particles: of
+    splitting from each posterior; tail_particles: of the value tails, once for each world, concentration and candidate.
     """
 
     laws: Mapping[str, IntelligenceLaw] = field(default_factory=lambda: LAWS)
@@ -69,31 +69,36 @@ class Intelligence:
         `grid_laws`. With simplicity alpha the posterior is softmax(evidence - alpha ln 2 K); that of a mixture with a
         share e of random operators is had from ln(e + (1 - e) exp(evidence)): no other run is needed.
 
-        A recording's numbers do not depend on those that it comes with. One run of splitting for each candidate and
-        concentration serves all laws, and goes as far as the most demanding one asks: seconds for each recording.
+        A recording's numbers do not depend on those that it comes with: each is read by itself (see `reader`). One run
+        of splitting for each candidate and concentration serves all laws, and goes as far as the most demanding one
+        asks: seconds for each recording.
         """
+        read = self.reader(key, suite_world, candidates)
+        return joined_readings([read(behaviour) for behaviour in behaviours])
+
+    def reader(self, key, suite_world, candidates) -> Callable[[Behaviour], Reading]:
+        """What makes the reading of one recording; value tails and tables of laws are made here, once."""
         world, of_grid = suite_world.world, self.grid.laws()
         tables, number = LawTables([*self.laws.values(), *of_grid.values()]), len(self.laws)
         measures = self.gauges(world, candidates)
-        for behaviour in behaviours:
+
+        def read(behaviour) -> Reading:
             check_fits(behaviour, world)
-        found = [[self._evidence(key, one, measure, tables) for measure in measures] for one in behaviours]
-        first, bits = [one[0][0] for one in found], np.array([one[0][1] for one in found])
-        claims = {
-            name: _claims([_of_law(one, place) for one in first], candidates, self.simplicity, bits)
-            for place, name in enumerate(self.laws)
-        }
-        kept = {
-            "grid_evidence": [
-                np.round([one.log_evidence[number:] for one, _ in each], _DIGITS).tolist() for each in found
-            ],
-            "grid_error": [
-                np.round([one.std_error[number:].mean(-1) for one, _ in each], _DIGITS).tolist() for each in found
-            ],
-            "grid_concentrations": [list(self.concentrations)] * len(behaviours),
-            "grid_laws": [list(of_grid)] * len(behaviours),
-        }
-        return Reading(claims, kept)
+            found = [self._evidence(key, behaviour, measure, tables) for measure in measures]
+            claims = {
+                claim_name(law, concentration if at else None): _claims(one, place, candidates, self.simplicity, bits)
+                for at, (concentration, (one, bits)) in enumerate(zip(self.concentrations, found, strict=True))
+                for place, law in enumerate(self.laws)
+            }
+            kept = {
+                "grid_evidence": np.round([one.log_evidence[number:] for one, _ in found], _DIGITS).tolist(),
+                "grid_error": np.round([one.std_error[number:].mean(-1) for one, _ in found], _DIGITS).tolist(),
+                "grid_concentrations": list(self.concentrations),
+                "grid_laws": list(of_grid),
+            }
+            return Reading(claims, {name: [entry] for name, entry in kept.items()})
+
+        return read
 
     def gauges(self, world, candidates) -> list[Gauge]:
         """What evidence is measured by, one for each concentration: value tails, kept on disk."""
@@ -112,13 +117,25 @@ class Intelligence:
         return evidence(found, tables), bits
 
 
-def _of_law(found: Evidence, place):
-    return found.log_evidence[place], found.std_error[place], found.beyond[place]
+def claim_name(law: str, concentration: float | int | None = None) -> str:
+    """What a claim is called: `law`, or "LAW (dirichlet:C)" with another concentration than the first.
+
+    No comma, as tables and sentences list names by commas, and nothing that a picture takes for a formula.
+    """
+    if concentration is None:
+        return law
+    short = f"{concentration:g}"
+    return f"{law} (dirichlet:{short if float(short) == concentration else repr(float(concentration))})"
 
 
-def _claims(found, candidates, simplicity, bits) -> Claims:
-    log_evidence, errors, beyond = map(np.array, zip(*found, strict=True))
-    claims = claimed(log_evidence, candidates, simplicity, bits)
+def of_intelligence(names: Iterable[str]) -> list[str]:
+    """Those of `names` of methods that are claims of intelligence-weighting, by any law and concentration."""
+    return [name for name in names if name.partition(" (dirichlet:")[0] in LAWS]
+
+
+def _claims(found: Evidence, place, candidates, simplicity, bits) -> Claims:
+    log_evidence, errors, beyond = (part[place][None] for part in (found.log_evidence, found.std_error, found.beyond))
+    claims = claimed(log_evidence, candidates, simplicity, np.array([bits]))
     share = np.exp(claims.log_prob)
     extra = dict(evidence_error=np.sqrt((share * errors**2).sum(1)), beyond=(share * beyond).sum(1))
     return claims._replace(extra=extra)

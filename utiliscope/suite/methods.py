@@ -16,7 +16,12 @@ from .planners import Planner
 
 class Method(Protocol):
     def __call__(self, key, suite_world, candidates: Candidates, behaviours: list[Behaviour]) -> Claims | Reading:
-        """What the method says of each of `J` recordings; `suite_world` has the `world` that they are of."""
+        """What the method says of each of `J` recordings; `suite_world` has the `world` that they are of.
+
+        A method that goes through the recordings one by one, with work for each that is worth keeping, has besides
+        `reader(key, suite_world, candidates)`: what reads one behaviour, with all that recordings share made once. The
+        method itself then is what its reader says of them, joined.
+        """
 
 
 def prior_alone(key, suite_world, candidates: Candidates, behaviours: list[Behaviour]) -> Claims:

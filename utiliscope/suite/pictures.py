@@ -89,8 +89,8 @@ def plot_lengths(frame: pd.DataFrame) -> Figure:
             # Side by side, that errors can be told apart.
             beside = own.num_episodes * 1.02 ** (m - len(methods) / 2)
             axes.errorbar(
-                beside, own[score], yerr=own[f"{score}_error"], color=CHAINS[m % len(CHAINS)], marker="o",
-                markersize=3.5, linewidth=1.1, elinewidth=0.7, label=method,
+                beside, own[score], yerr=own[f"{score}_error"], **_look(m), markersize=3.5, linewidth=1.1,
+                elinewidth=0.7, label=method,
             )  # fmt: skip
         axes.set_xscale("log")
         axes.set_xticks(lengths, [str(length) for length in lengths])
@@ -115,8 +115,8 @@ def plot_false_discoveries(frame: pd.DataFrame) -> Figure:
     for m, method in enumerate(methods):
         some = each[each.method == method].set_index("agent").reindex(agents)
         place = np.arange(len(agents)) + (m - (len(methods) - 1) / 2) * width
-        colour = CHAINS[m % len(CHAINS)]
-        axes.barh(place, some.claimed_95, height=0.85 * width, color=colour, label=method)
+        bar = dict(color=CHAINS[m % len(CHAINS)], hatch=("", "////", "....")[m // len(CHAINS) % 3], edgecolor="white")
+        axes.barh(place, some.claimed_95, height=0.85 * width, linewidth=0, label=method, **bar)
         spread = np.stack([some.claimed_95 - some.claimed_95_low, some.claimed_95_high - some.claimed_95])
         axes.errorbar(some.claimed_95, place, xerr=np.maximum(spread, 0), fmt="none", ecolor=MUTED, elinewidth=0.7)
     axes.set_yticks(range(len(agents)), agents, fontsize=9, parse_math=False)
@@ -137,11 +137,10 @@ def plot_stated_probabilities(frame: pd.DataFrame) -> Figure:
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.2, zorder=1)
     for m, method in enumerate(_ordered(known, "log_score")):
         table = calibration_table(known[known.method == method])
-        colour = CHAINS[m % len(CHAINS)]
         spread = np.stack([table.frequency - table.frequency_low, table.frequency_high - table.frequency])
         axes.errorbar(
-            table.stated, table.frequency, yerr=np.maximum(spread, 0), color=colour, marker="o", markersize=3.5,
-            linewidth=1.1, elinewidth=0.7, label=method,
+            table.stated, table.frequency, yerr=np.maximum(spread, 0), **_look(m), markersize=3.5, linewidth=1.1,
+            elinewidth=0.7, label=method,
         )  # fmt: skip
     axes.set(xlabel="probability of the likeliest utility", ylabel="share of recordings where it is the true one")
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
@@ -149,6 +148,12 @@ def plot_stated_probabilities(frame: pd.DataFrame) -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=INK, labelsize=8.5)
     return figure
+
+
+def _look(place) -> dict:
+    """Colour and line of the method at `place`: with more methods than colours, lines differ."""
+    again = place // len(CHAINS)
+    return dict(color=CHAINS[place % len(CHAINS)], linestyle=("-", "--", ":")[again % 3], marker="os^"[again % 3])
 
 
 _NAMES = {"log_score": "mean ln P(true), nats", "best_true": "share with the true goal first", "regret": "mean regret"}

@@ -6,8 +6,9 @@ import pandas as pd
 
 from utiliscope.agents.agent import pursued
 from utiliscope.agents.roster import Entry
-from utiliscope.behaviour import Behaviour
+from utiliscope.behaviour import Behaviour, check_fits
 from utiliscope.chains import joint_chain, step_payoffs
+from utiliscope.errors import InputError
 from utiliscope.payoffs import Payoffs
 from utiliscope.world import WorldModel
 from utiliscope.world.transition import links
@@ -24,6 +25,8 @@ def recorded(job: Job, task: SuiteWorld, entry: Entry) -> Behaviour:
     An episode ends with the decision after which what is pursued is settled: a goal that was to be reached once has
     been reached. What an agent would do from then on says nothing of what it was after, and methods could but guess at
     it. Behaviour that is after nothing goes on for all of the world's `num_steps`.
+
+    Raises InputError for an agent whose `record` gives anything but a `Behaviour` of a world of this size.
     """
     utility = task.grammar.parse(job.utility or "0")
     behaviour = entry.agent.record(
@@ -33,8 +36,24 @@ def recorded(job: Job, task: SuiteWorld, entry: Entry) -> Behaviour:
         num_episodes=job.num_episodes,
         num_steps=task.num_steps,
     )
+    _check_recorded(behaviour, job, task.world)
     goal = pursued(entry.agent, task.world, utility) if job.utility and entry.kind != "null" else None
     return behaviour if goal is None or goal.state.ndim != 1 else until_settled(behaviour, task.world, goal)
+
+
+def _check_recorded(behaviour, job, world) -> None:
+    what = f"what the agent {job.agent!r} recorded in the world {job.world!r}"
+    if not isinstance(behaviour, Behaviour):
+        raise InputError(
+            f"{what} is of type {type(behaviour).__name__}; its method `record` must return a Behaviour, such as "
+            "read_behaviour(table, world)"
+        )
+    try:
+        check_fits(behaviour, world)
+    except InputError as error:
+        raise InputError(f"{what} does not fit: {error}") from None
+    if not behaviour.num_decisions:
+        raise InputError(f"{what} holds no decisions; its method `record` must return one at least")
 
 
 def until_settled(behaviour: Behaviour, world: WorldModel, payoffs: Payoffs) -> Behaviour:

@@ -12,7 +12,7 @@ from utiliscope.outputs import written_whole
 
 from .comparison import best_of, versus
 from .frames import results_frame
-from .intelligence import LAWS
+from .intelligence import of_intelligence
 from .pictures import (
     plot_agents_by_methods,
     plot_false_discoveries,
@@ -28,7 +28,7 @@ REPORT = "report.html"
 _SCORES = {
     "log_score": "ln P(true)", "best_true": "true goal first", "true_rank": "its rank", "regret": "regret",
     "regret_changed": "regret, changed world", "epic_expected": "EPIC", "starc_expected": "STARC",
-    "claimed_true": "rightly claimed", "claimed_false": "wrongly claimed",
+    "claimed_true": "rightly claimed", "claimed_false": "wrongly claimed", "none_claimed": "none claimed",
 }  # fmt: skip
 
 
@@ -54,8 +54,8 @@ def write_suite_report(folder: Path) -> Path:
     if len(agents):
         table = summary(agents, "method", scores=list(_SCORES), over="goals")
         note = (
-            "± is one standard error over goals. Regret: 0 as good as can be, 1 as bad. –: does not apply; a "
-            "method that finds one reward gives no probabilities."
+            "± is one standard error over goals. Regret: 0 as good as can be, 1 as bad. A goal is claimed when it is "
+            "given 95 % or more. –: does not apply; a method that finds one reward gives no probabilities."
         )
         parts.append(_table("Methods side by side", table, _SCORES, note))
     ours, rival = _rivals(known)
@@ -64,9 +64,9 @@ def write_suite_report(folder: Path) -> Path:
             _picture(
                 f"{ours} against {rival}",
                 plot_versus(known, ours, rival),
-                "The best law of intelligence and the best of those that assume a planner, by these very scores, on "
-                f"the same recordings. To the right {ours} gives the truth more; within two standard errors of 0, over "
-                "worlds and goals, it is a tie.",
+                "The best weighting by intelligence and the best of those that assume a planner, by these very scores, "
+                f"on the same recordings. To the right {ours} gives the truth more; within two standard errors of 0, "
+                "over worlds and goals, it is a tie.",
             )
         )
     if len(known) and frame.num_episodes.nunique() > 1:
@@ -110,7 +110,7 @@ def write_suite_report(folder: Path) -> Path:
     failed = failures(folder)
     numbers = {"agent": frame.agent.nunique(), "world": frame.world.nunique(), "claim": len(frame)}
     counted = ", ".join(f"{number} {name}{'s' * (number > 1)}" for name, number in numbers.items())
-    under = counted + (f"; {len(failed)} jobs failed" if failed else "")
+    under = counted + (f"; {len(failed)} job{'s' * (len(failed) > 1)} failed" if failed else "")
     template = Environment(
         loader=PackageLoader("utiliscope"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     ).get_template("suite.html")
@@ -170,10 +170,12 @@ def _episodes(number) -> str:
 
 
 def _rivals(known) -> tuple[str | None, str | None]:
-    """The best law of intelligence, and the best of those that assume a planner, by mean ln P(true)."""
+    """The best claim by intelligence, and the best of those that assume a planner, by mean ln P(true)."""
     if not len(known):
         return None, None
-    return best_of(known, LAWS), best_of(known, set(known.method) - {*LAWS, "prior"})
+    methods = set(known.method)
+    ours = of_intelligence(methods)
+    return best_of(known, ours), best_of(known, methods - {*ours, "prior"})
 
 
 def _picture(heading, figure, caption) -> dict:

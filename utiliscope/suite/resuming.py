@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from utiliscope.cache import fingerprint
 from utiliscope.errors import InputError, listed
 
 from .jobs import Job, read_jobs, write_jobs
@@ -74,6 +75,34 @@ def read_settings(folder: Path) -> dict:
     if version != FORMAT:
         raise InputError(f"the results in {folder} are of format {version}, not {FORMAT}; choose another folder")
     return settings
+
+
+def agents_settings(agents_file: str | None) -> dict:
+    """What settings say of the user's own agents: `agents_file`, found from anywhere, and `agents_code`, by which it is
+    known whether the file is still the same one. Without a file `agents_file` is None, and all there is.
+
+    agents_file: "FILE.py" or "FILE.py:NAME". Raises InputError if it cannot be read.
+    """
+    if agents_file is None:
+        return dict(agents_file=None)
+    file, separator, name = agents_file.partition(":")
+    path = Path(file).resolve()
+    try:
+        code = fingerprint(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"the agents file {path} cannot be read: {reason}; see that it is there") from None
+    return dict(agents_file=f"{path}{separator}{name}", agents_code=code)
+
+
+def check_agents(folder: Path, settings: Mapping) -> None:
+    """Raise InputError if the agents of the results in `folder` are no longer those that their file defines."""
+    agents_file = settings.get("agents_file")
+    if agents_settings(agents_file).get("agents_code") != settings.get("agents_code"):
+        raise InputError(
+            f"{agents_file} is not what it was when the results in {folder} were made; put it back as it was, or run "
+            "the suite anew in another folder"
+        )
 
 
 def read_plan(folder: Path) -> tuple[Job, ...]:

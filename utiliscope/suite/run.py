@@ -17,6 +17,9 @@ def run_batch(jobs: tuple[Job, ...], settings: Mapping) -> Iterator[tuple[Job, d
 
     A row must not depend on what else is in the batch: resumed runs make other batches. So recordings have keys of
     their own, and the method is given the same key whatever the batch, which it must not split by position.
+
+    Methods with a `reader` (see `methods.Method`) give each row before the next recording is made: who is stopped loses
+    the job in progress. Others plan once for all recordings of the batch, and give no row before all of them are there.
     """
     import jax
 
@@ -27,23 +30,23 @@ def run_batch(jobs: tuple[Job, ...], settings: Mapping) -> Iterator[tuple[Job, d
     keep_compiled_code()
     world, name = jobs[0].shape
     task, candidates, measures = _world(world)
-    recordings = {}
+    agents_file, chosen, key = settings.get("agents_file"), method(name, settings), jax.random.key(0)
+    read, recordings = None, {}
     for job in jobs:
         try:
-            recordings[job] = recorded(job, task, _roster(settings.get("agents_file"))[job.agent])
+            behaviour = recorded(job, task, _roster(agents_file)[job.agent])
         except Exception as error:
             yield job, error
-    if not recordings:
-        return
-    found = method(name, settings)(jax.random.key(0), task, candidates, list(recordings.values()))
-    found = reading(name, found)
-    for place, job in enumerate(recordings):
-        truth = _truth(world, settings.get("agents_file"), job)
-        rows = [_row(claims, place, truth, measures) for claims in found.claims.values()]
-        # Of several claims each entry is a list.
-        entries = dict.fromkeys(entry for one in rows for entry in one)
-        row = {entry: [one.get(entry, float("nan")) for one in rows] for entry in entries}
-        yield job, {VARIANT: list(found.claims), **row} | {entry: kept[place] for entry, kept in found.kept.items()}
+            continue
+        if hasattr(chosen, "reader"):
+            read = read or chosen.reader(key, task, candidates)
+            yield job, _whole_row(reading(name, read(behaviour)), 0, _truth(world, agents_file, job), measures)
+        else:
+            recordings[job] = behaviour
+    if recordings:
+        found = reading(name, chosen(key, task, candidates, list(recordings.values())))
+        for place, job in enumerate(recordings):
+            yield job, _whole_row(found, place, _truth(world, agents_file, job), measures)
 
 
 def method(name: str, settings: Mapping):
@@ -68,6 +71,14 @@ def prepare(worlds, settings: Mapping, say) -> None:
         say(f"value tails of the worlds {number}/{len(worlds)}")
         task = task_of(world)
         method("intelligence", settings).gauges(task.world, task.candidates)
+
+
+def _whole_row(found, place, truth, measures) -> dict:
+    rows = [_row(claims, place, truth, measures) for claims in found.claims.values()]
+    # Of several claims each entry is a list.
+    entries = dict.fromkeys(entry for one in rows for entry in one)
+    row = {entry: [one.get(entry, float("nan")) for one in rows] for entry in entries}
+    return {VARIANT: list(found.claims), **row} | {entry: kept[place] for entry, kept in found.kept.items()}
 
 
 def _row(claims, place, truth, measures) -> dict:

@@ -6,13 +6,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from utiliscope.errors import listed
+from utiliscope.errors import InputError, listed
 from utiliscope.outputs import written_whole
 
 from .evidence import read_evidence
 from .search import Scores, best_setting, score_settings
 from .surface import plot_surface
-from .tables import ALL, family_table, weights_of
+from .tables import ALL, family_table, law_text, weights_of
 from .weights_file import Weights, write_weights
 
 
@@ -32,6 +32,7 @@ class Outcome(NamedTuple):
         for name in ("tuned", "one_to_one", "oracle", "prior", "gain"):
             error = shown.pop(f"{name}_error")
             shown[name] = [_with_error(value, spread) for value, spread in zip(shown[name], error)]
+        shown["law"] = [law_text(law, share) for law, share in zip(shown["law"], shown["random_share"])]
         chosen = self.weights
         others = (
             f"\nrecordings left out, since no candidate is known to be pursued in them, of: {listed(self.left_out, 60)}"
@@ -51,16 +52,24 @@ def _with_error(value, error) -> str:
 def tune_on(folder: Path, *, nulls: bool = True) -> Outcome:
     """Tune on the results of a suite whose method "intelligence" has run.
 
-    nulls: whether what is after nothing counts, with "0" for its utility. Raises InputError for a folder without
-    evidence, or with a single family of agents. Costs seconds for each thousand of recordings, and about half a minute
-    for each world, to see which candidates are the true utilities.
+    nulls: whether what is after nothing counts, with "0" for its utility. Raises InputError for a folder without a
+    suite or without evidence, for agents of the user's own that have changed since, and for a single family of agents.
+    Costs seconds for each thousand of recordings, and about half a minute for each world, to see which candidates are
+    the true utilities.
     """
     from utiliscope.suite.places import Places
-    from utiliscope.suite.resuming import read_settings
+    from utiliscope.suite.resuming import SETTINGS, check_agents, read_settings
 
     from .families import Families
 
-    agents_file = read_settings(folder).get("agents_file")
+    if not (folder / SETTINGS).exists():
+        raise InputError(
+            f"{folder} holds no suite; run `utiliscope suite --out {folder}` first, or name the folder of one that "
+            "has run"
+        )
+    settings = read_settings(folder)
+    check_agents(folder, settings)
+    agents_file = settings.get("agents_file")
     laws, evidence, passed_over = read_evidence(folder, Families(agents_file), Places(agents_file))
     if not nulls:
         evidence = [one for one in evidence if one.kind != "null"]

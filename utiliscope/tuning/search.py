@@ -84,15 +84,6 @@ def standing(scores: Scores) -> Setting:
     return Setting(nearest(scores.simplicities), share, nearest(laws.concentrations), int(np.argmax(beta)))
 
 
-def apart(by_family, setting: Setting):
-    """`[A, M, C, L]` how far each setting's mean is below that of `setting`, and the standard error of the distance.
-
-    The error is over families, taken as drawn from all kinds of agents: paired, since all are scored on the same.
-    """
-    distance = by_family[(slice(None), *setting)][:, None, None, None, None] - by_family
-    return distance.mean(0), distance.std(0, ddof=1) / np.sqrt(len(by_family))
-
-
 def monte_carlo_error(one: Evidence, scores: Scores, setting: Setting) -> float:
     """The standard error of one recording's score under a setting, nats, from that of its evidence.
 

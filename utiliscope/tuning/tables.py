@@ -78,5 +78,10 @@ def settings_of(scores: Scores, setting: Setting) -> dict:
 def weights_of(scores: Scores, setting: Setting) -> Weights:
     """The same as `weights.toml` has it."""
     found = settings_of(scores, setting)
-    law = found["law"] + (f"+random:{found['random_share']:g}" if found["random_share"] else "")
+    law = law_text(found["law"], found["random_share"])
     return Weights(float(found["simplicity"]), law, f"dirichlet:{found['concentration']:g}")
+
+
+def law_text(law: str, random_share: float) -> str:
+    """A law with a share of random operators, as `--law` has it."""
+    return law + (f"+random:{random_share:g}" if random_share else "")

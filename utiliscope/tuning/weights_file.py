@@ -51,11 +51,21 @@ def read_weights(path) -> Weights:
     weights = Weights(float(entries["simplicity"]), entries["law"], entries["random_policies"])
     if not 0 <= weights.simplicity < float("inf"):
         raise InputError(f"{path}: simplicity is {weights.simplicity}; it must be at least 0")
-    try:
-        weights.intelligence_law()
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    for key, check in (("random_policies", lambda: weights.policy_prior), ("law", lambda: _check_law(weights))):
+        try:
+            check()
+        except InputError as error:
+            # What is said of an option names the value already.
+            option, said = f"--{key.replace('_', '-')} is ", str(error)
+            reason = said.removeprefix(option) if said.startswith(option) else f"{entries[key]!r}: {said}"
+            raise InputError(f"{path}: {key} is {reason}") from None
     return weights
+
+
+def _check_law(weights) -> None:
+    law = weights.intelligence_law()
+    if not weights.policy_prior.atomic:
+        law.log_mean()  # which must be finite
 
 
 def write_weights(path, weights: Weights, tuned: dict | None = None) -> None:

@@ -25,7 +25,8 @@ class Executor(Protocol):
         """What becomes of each job of `batches`, in the order in which it is known.
 
         run: dotted name of the run function, `package.module.function`: it takes a batch and the settings and yields
-        `(job, row)` one by one, in any order; an exception in place of the row says that this job failed.
+        `(job, row)` one by one, in any order; an exception in place of the row says that this job failed. What it has
+        yielded is kept when it is killed or interrupted, on a cluster only with the whole batch.
         """
 
 

@@ -1,8 +1,9 @@
 """Workers of dask.distributed: on this machine, or wherever a scheduler has them.
 
 Results come back to this process, which writes them: workers need no shared disk, only an installation of this
-package. A batch is one task. When its worker is killed the scheduler tries it again elsewhere; a batch that goes on
-killing workers is taken apart, and its jobs are run alone, one after the other.
+package. A batch is one task, and its rows come together: a worker that is killed costs what was done of its batch. The
+scheduler tries that again elsewhere; a batch that goes on killing workers is taken apart, and its jobs are run alone,
+one after the other.
 
 On a SLURM cluster, dask-jobqueue (an own installation: `pip install dask-jobqueue`) makes the workers. Keep it in a
 session of its own, on a node that may submit jobs and that the others reach::

@@ -1,7 +1,8 @@
 """Worker processes on this machine, each replaced when it dies.
 
-The pool of `concurrent.futures` gives up all of its work when one worker is killed; here that costs the job in
-progress. Workers live as long as there is work, so that JAX compiles once in each.
+The pool of `concurrent.futures` gives up all of its work when one worker is killed; here that costs what its run
+function has not yielded: the job in progress, or, of methods that plan once for a whole batch, that batch (see
+`run.run_batch`). Workers live as long as there is work, so that JAX compiles once in each.
 """
 
 import contextlib

@@ -1,0 +1,105 @@
+"""Batches of the suite: rows come one by one, and are those of each job by itself."""
+
+import dataclasses
+import json
+import multiprocessing
+
+import numpy as np
+import pytest
+
+from utiliscope.marginal import Evidence
+from utiliscope.suite.execution import execute
+from utiliscope.suite.executors.processes import Processes
+from utiliscope.suite.executors.serial import Serial
+from utiliscope.suite.intelligence import Intelligence
+from utiliscope.suite.jobs import plan
+from utiliscope.suite.run import RUN, run_batch
+
+SETTINGS = dict(num_particles=8, tail_particles=8, concentrations=[1.0])
+JOBS = plan(
+    agents=["optimal", "random"],
+    utilities={"cliff": ["reach(G)"]},
+    methods=["intelligence"],
+    seeds=[0, 1],
+    num_episodes=[1],
+    nulls=["random"],
+)
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Splitting is left out: how many recordings were read, and how often gauges were made."""
+    counted = {"recordings": 0, "gauges": 0, "stop": None}
+
+    def gauges(self, world, candidates):
+        counted["gauges"] += 1
+        counted["number"] = len(candidates)
+        return [None]
+
+    def found(self, key, behaviour, measure, tables):
+        if counted["recordings"] == counted["stop"]:
+            raise KeyboardInterrupt
+        counted["recordings"] += 1
+        zeros = np.zeros((tables.number, counted["number"]))
+        slope = np.linspace(0.0, behaviour.num_decisions, counted["number"])
+        return Evidence(zeros + slope, zeros, zeros, zeros[0] > 0), [0.0] * counted["number"]
+
+    monkeypatch.setattr(Intelligence, "gauges", gauges)
+    monkeypatch.setattr(Intelligence, "_evidence", found)
+    return counted
+
+
+def test_a_row_is_there_before_the_next_recording_is_read(read):
+    rows = run_batch(JOBS, SETTINGS)
+    for number, job in enumerate(JOBS, 1):
+        assert next(rows)[0] == job
+        assert read["recordings"] == number and read["gauges"] == 1
+    assert next(rows, None) is None
+
+
+def test_an_interrupt_costs_the_job_in_progress(tmp_path, read):
+    read["stop"] = 3
+    with pytest.raises(KeyboardInterrupt, match="3 of 4 results are in"):
+        execute(JOBS, RUN, tmp_path, settings=SETTINGS, executor=Serial())
+    before = {path.name: path.read_bytes() for path in (tmp_path / "jobs").iterdir()}
+    assert len(before) == 3
+    read["stop"] = None
+    assert tuple(execute(JOBS, RUN, tmp_path, settings=SETTINGS, executor=Serial(), resume=True)) == (4, 0, 4)
+    whole = tmp_path / "whole"
+    execute(JOBS, RUN, whole, settings=SETTINGS, executor=Serial())
+    after, unbroken = ({p.name: p.read_bytes() for p in (at / "jobs").iterdir()} for at in (tmp_path, whole))
+    assert before.items() <= after.items() and after == unbroken and read["recordings"] == 8
+
+
+def test_a_recording_that_cannot_be_made_costs_itself_alone(read):
+    wrong = dataclasses.replace(JOBS[0], utility="reach(")
+    found = list(run_batch((JOBS[0], wrong, JOBS[1]), SETTINGS))
+    assert [job for job, _ in found] == [JOBS[0], wrong, JOBS[1]] and isinstance(found[1][1], Exception)
+    assert read["recordings"] == 2
+
+
+@pytest.mark.parametrize("method", ["prior", "boltzmann"])
+def test_methods_that_plan_once_give_the_same_rows_in_any_batch(method):
+    jobs = tuple(dataclasses.replace(job, method=method) for job in JOBS)
+    together = [json.dumps(row) for _, row in run_batch(jobs, SETTINGS)]
+    assert together == [json.dumps(row) for job in jobs for _, row in run_batch((job,), SETTINGS)]
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_mid_batch_changes_no_row(tmp_path):
+    killed = []
+
+    def kill(done, failed, total, last):
+        if done == 2 and not killed:
+            killed.extend(multiprocessing.active_children())
+            for worker in killed:
+                worker.kill()
+
+    knobs = dict(settings=SETTINGS, batch=16)
+    assert tuple(execute(JOBS, RUN, tmp_path / "serial", executor=Serial(), **knobs)) == (4, 0, 4)
+    found = execute(JOBS, RUN, tmp_path / "killed", executor=Processes(1), progress=kill, **knobs)
+    assert tuple(found) == (4, 0, 4) and len(killed) == 1
+    serial, others = (
+        {p.name: p.read_bytes() for p in (tmp_path / at / "jobs").iterdir()} for at in ("serial", "killed")
+    )
+    assert serial == others
