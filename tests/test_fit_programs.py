@@ -111,6 +111,51 @@ def test_programs_get_what_they_name():
     assert (np.abs(policy.mean(0) - exact) < 5 * error).all()
 
 
+def test_scores_are_named_by_their_weights():
+    def scored(counts, weights):
+        score = numpyro.sample("score", dist.Normal().expand([len(weights)]).to_event(1))
+        numpyro.deterministic("weights", score)
+
+    def other(counts, weights):
+        numpyro.deterministic("weights", numpyro.sample("w", dist.Normal().expand([len(weights)]).to_event(1)))
+        numpyro.sample("score", dist.Normal())
+
+    options = dict(method="svi", num_steps=2, num_samples=30, num_chains=1, weights=us.FeatureWeights(ARMS))
+    draws = quiet(pulls("xy"), ARMS, program=scored, **options)["posterior"].dataset
+    assert draws["score"].dims == draws["weights"].dims == ("chain", "draw", "weight")
+    assert draws.attrs["pareto_k_draws"] == 30
+    assert quiet(pulls("xy"), ARMS, program=other, **options)["posterior"]["score"].dims == ("chain", "draw")
+
+
+def test_programs_that_find_nothing_are_told_before_any_sampling():
+    def no_answer(counts, world, candidates, *, policy_prior):
+        numpyro.sample("policy", policy_prior.distribution(world))
+
+    def too_few(counts, world, candidates, tails, *, policy_prior):
+        numpyro.sample("policy", policy_prior.distribution(world))
+        numpyro.deterministic("utility_log_prob", np.zeros(3))
+        numpyro.deterministic("intelligence", np.zeros(2))
+
+    def chooses(counts, candidates):
+        x = numpyro.sample("x", dist.Normal())
+        numpyro.sample("utility", dist.Categorical(logits=np.zeros(2)))
+        numpyro.deterministic("intelligence", x)
+        numpyro.factor("operator", -x)
+
+    def heard(phase):
+        assert phase not in ("compiling", "sampling", "summing"), phase
+
+    for program, message in (
+        (no_answer, "'no_answer' has no deterministic site 'utility_log_prob' with one entry for each of the 3 cand"),
+        (too_few, "'too_few' has no deterministic site 'intelligence'"),
+        (chooses, "'chooses' has no deterministic site 'utility_log_prob'"),
+        (lambda counts: None, "the program '<lambda>' has no sites.*numpyro.sample"),
+        (lambda counts: numpyro.sample("n", dist.Normal(), obs=0.0), "the program '<lambda>' has no sites"),
+    ):
+        with pytest.raises(us.InputError, match=message):
+            us.fit(pulls("xy"), ARMS, program=program, progress=heard, **SHORT)
+
+
 def test_names_that_are_not_known():
     def odd(counts, world, tail):
         pass
@@ -266,6 +311,7 @@ def test_fit_by_a_guide(posteriors):
     posterior = quiet(pulls("xxyx"), ARMS, method="svi", num_steps=800, **SHORT)
     attributes = posterior["posterior"].attrs
     assert attributes["method"] == "svi" and np.isfinite(attributes["pareto_k"]) and "prior" not in posterior.children
+    assert attributes["pareto_k_draws"] == SHORT["num_samples"] and attributes["max_rhat"] < 1.1
     first = us.utility_table(posterior).set_index("utility")["probability"]
     other = us.utility_table(posteriors["candidates"]).set_index("utility")["probability"]
     assert np.abs(first - other).max() < 0.15

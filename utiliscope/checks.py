@@ -7,7 +7,7 @@ import arviz as az
 import numpy as np
 import xarray as xr
 
-from .diagnostics import MOST_PARETO_K, advice, problems
+from .diagnostics import advice, most_pareto_k, problems
 from .posterior import utility_table
 from .separation import information
 from .summaries import weight_table
@@ -32,15 +32,21 @@ def check_posterior(posterior: xr.DataTree) -> list[Finding]:
 
     The evidence of intelligence is max_U g(U) - K(U) in bits, with g that of the recorded behaviour by itself, before
     any law favours intelligence: a random policy has as much with a chance of at most 2^-evidence, by Kraft's
-    inequality over all candidates together. Of a population it is that of its most intelligent operator. Where weights
-    are continuous, g is that of the draws, and so leans on the law.
+    inequality over all candidates together. Of a population g is that of all its operators together: a random
+    population has as much as seldom (`evidence.joint_bits`). Where weights are continuous, g is that of the draws, and
+    so leans on the law.
     """
     found = [_converged(posterior), *_predicts(posterior)]
-    if "utility_log_prob" in posterior["posterior"].dataset:
-        found += [_identified(posterior), *_intelligent(posterior), *_next_recording(posterior)]
-    if "weights" in posterior["posterior"].dataset:
+    draws = posterior["posterior"].dataset
+    if "utility_log_prob" in draws:
+        found += [_identified(posterior), *_intelligent(posterior)]
+    if "weights" in draws:
         found += _weights(posterior)
-    return found
+    if "intelligence" not in draws and all(one.what != "intelligent" for one in found):
+        program = draws.attrs.get("program", "of this posterior")
+        says = f"not known: the program {program} does not compare with random policies; fit candidates beside it"
+        found.append(Finding("intelligent", says, None))
+    return [*found, *_next_recording(posterior)] if "utility_log_prob" in draws else found
 
 
 def _converged(posterior):
@@ -57,6 +63,8 @@ def _converged(posterior):
         ("num_divergences", "divergences", "d"),
         ("pareto_k", "Pareto k of the draws", ".2f"),
     ):
+        if name == "max_rhat" and posterior["posterior"].sizes["chain"] == 1:
+            continue
         if name in attributes and np.isfinite(float(attributes[name])):
             value = attributes[name]
             numbers.append(f"{label} {format(int(value) if form == 'd' else float(value), form)}")
@@ -78,10 +86,11 @@ def _predicts(posterior):
         warnings.simplefilter("ignore")
         loo = az.loo(posterior, var_name="action_taken", pointwise=True)
     k = np.asarray(loo.pareto_k).ravel()
-    bad, number = int((~(k <= MOST_PARETO_K)).sum()), len(k)
+    most = most_pareto_k(told.shape[0] * told.shape[1])
+    bad, number = int((~(k <= most)).sum()), len(k)
     score = f"{float(loo.elpd) / number / np.log(2):.3f} bits a decision, left out one at a time"
     if bad:
-        says = f"{score}; not to be relied on: Pareto k above {MOST_PARETO_K} for {bad} of {number} decisions"
+        says = f"{score}; not to be relied on: Pareto k above {most:.2g} for {bad} of {number} decisions"
         return [Finding("predicts", says, False)]
     return [Finding("predicts", f"{score} (Pareto k at most {k.max():.2f})", True)]
 
@@ -109,12 +118,17 @@ def _intelligent(posterior):
     evidence = np.where(np.isfinite(bits), bits, np.inf) - length
     best = int(evidence.argmax())
     name = str(posterior["posterior"].dataset["utility"].values[best])
-    figures = f"{bits[best]:.1f} bits for {name}, {length[best]:.1f} long"
+    figures, who = f"{bits[best]:.1f} bits for {name}, {length[best]:.1f} long", "A random policy"
+    if "subject" in posterior["posterior"].sizes:
+        figures, who = f"{figures}, by all operators together", "Random operators"
     if evidence[best] < _LEAST_EVIDENCE:
         chance = min(1.0, 2.0 ** -evidence[best])
+        little = "no more than random, for every candidate"
+        if evidence[best] > 0:
+            little = "not clearly more than random, for any candidate"
         says = (
-            f"no more than random, for every candidate: at best {figures}. A random policy would do as well for some "
-            f"candidate with a chance of up to {chance:.2f}: do not read a goal into it"
+            f"{little}: at best {figures}. {who} would do as well for some candidate with a chance of up to "
+            f"{chance:.2f}: do not read a goal into it"
         )
         return [Finding("intelligent", says, False)]
     return [Finding("intelligent", f"yes: {figures}; evidence {evidence[best]:.1f} bits", True)]
@@ -139,9 +153,12 @@ def _next_recording(posterior):
     if "start_separation" in constant:
         apart = constant["start_separation"].values
         if apart.max() < 1e-3:
-            says = f"from every start, what is best for one of {names[0]} and {names[1]} is as good for the other"
+            says = (
+                f"from no start is there anything to gain for {names[0]} or {names[1]} that the best policy for the "
+                "other would lose"
+            )
             return [Finding("next recording", says, None)]
-        best = np.argsort(-apart)[:3]
+        best = np.argsort(-apart, kind="stable")[:3]
         shown = ", ".join(f"{constant['state'].values[s]} ({apart[s]:.2f})" for s in best if apart[s] > 0)
         return [Finding("next recording", f"to tell {between}, episodes that start in {shown}", None)]
     return []

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 MOST_RHAT, LEAST_ESS = 1.01, 400  # Vehtari et al. (2021)
-MOST_PARETO_K = 0.7  # Vehtari et al. (2024)
+_MOST_PARETO_K = 0.7  # Vehtari et al. (2024)
 _LEAST_DRAWS = 25  # for a Pareto k
 
 
@@ -39,25 +39,33 @@ def convergence(posterior: xr.DataTree) -> tuple[np.ndarray, np.ndarray]:
 def diagnose(posterior: xr.DataTree) -> dict:
     """The worst R-hat (`max_rhat`), the least effective sample size (`min_ess`) and the number of divergences.
 
+    Of variational guides R-hat alone, between those of several starts: their draws are independent of one another.
     Empty if there are too few draws to tell.
     """
     draws = posterior["posterior"]
     if draws.sizes["chain"] * draws.sizes["draw"] < 8:
         return {}
     rhat, ess = convergence(posterior)
-    rhat = rhat[~np.isnan(rhat)]
-    return {
-        "max_rhat": float(rhat.max(initial=1.0)),
-        "min_ess": float(ess.min(initial=np.inf)),
-        "num_divergences": int(posterior["sample_stats"]["diverging"].sum()),
-    }
+    between = {"max_rhat": float(rhat[~np.isnan(rhat)].max(initial=1.0))}
+    if "diverging" not in posterior["sample_stats"].dataset:
+        return between if draws.sizes["chain"] > 1 else {}
+    diverging = int(posterior["sample_stats"]["diverging"].sum())
+    return between | {"min_ess": float(ess.min(initial=np.inf)), "num_divergences": diverging}
+
+
+def most_pareto_k(draws: int | None) -> float:
+    """The largest k at which a mean over so many `draws` S is to be relied on, min(1 - 1 / log10 S, 0.7).
+
+    By Vehtari et al. (2024); 0.7 where S is not known, as in posteriors saved before it was kept.
+    """
+    return _MOST_PARETO_K if draws is None else min(1 - 1 / np.log10(max(draws, 2)), _MOST_PARETO_K)
 
 
 def pareto_k(log_ratio) -> float:
     """Shape k of the generalised Pareto density that fits the largest of the importance ratios exp(`log_ratio`).
 
-    Below 0.5 their mean has a variance, above 0.7 it is not to be relied on (Vehtari et al. 2024, by ArviZ); infinite
-    where ratios are not finite, -inf where they are all the same.
+    Below 0.5 their mean has a variance, above `most_pareto_k` it is not to be relied on (Vehtari et al. 2024, by
+    ArviZ); infinite where ratios are not finite, -inf where they are all the same.
     """
     log_ratio = np.asarray(log_ratio, np.float64).ravel()
     if len(log_ratio) < _LEAST_DRAWS:
@@ -83,9 +91,11 @@ def problems(diagnostics: dict) -> list[str]:
         found.append(f"{diagnostics['num_divergences']} draws diverged")
     if np.isnan(diagnostics.get("pareto_k", 0.0)):
         found.append(f"fewer than {_LEAST_DRAWS} draws are too few for a Pareto k")
-    if diagnostics.get("pareto_k", -np.inf) > MOST_PARETO_K:
+    if _uneven(diagnostics):
+        draws = diagnostics.get("pareto_k_draws")
+        most = f"{most_pareto_k(draws):.2g}" + ("" if draws is None else f" with {draws} draws")
         k = diagnostics["pareto_k"]
-        found.append(f"the Pareto k of its importance ratios is {k:.2f} (should be at most {MOST_PARETO_K})")
+        found.append(f"the Pareto k of its importance ratios is {k:.2f} (should be at most {most})")
     if not diagnostics.get("settled", 1):
         found.append(f"after {diagnostics['rounds']} rounds what is found with the atlas has not settled")
     return found
@@ -95,11 +105,18 @@ def advice(diagnostics: dict) -> str:
     """What to do about them."""
     if "rounds" in diagnostics and ("pareto_k" in diagnostics or not diagnostics.get("settled", 1)):
         return "run longer, with more particles: what the atlas says of bits comes from its splitting runs"
-    if diagnostics.get("pareto_k", -np.inf) > MOST_PARETO_K:
+    if _uneven(diagnostics):
         return "this is not the posterior but a poor likeness of it: take another guide, or method='nuts'"
+    if "elbo" in diagnostics and diagnostics.get("max_rhat", 1.0) > MOST_RHAT:
+        return "guides from different starts ended apart: take more num_steps, another guide, or method='nuts'"
     if diagnostics.get("num_divergences", 0):
         return "run longer (num_warmup, num_samples); if divergences stay, raise target_accept towards 1"
     return "run longer: num_warmup, num_samples"
+
+
+def _uneven(diagnostics):
+    """Whether importance ratios have a k that is too large for their number."""
+    return diagnostics.get("pareto_k", -np.inf) > most_pareto_k(diagnostics.get("pareto_k_draws"))
 
 
 def warn_of(diagnostics: dict, *, stacklevel: int) -> None:

@@ -16,10 +16,11 @@ from .planned_actions import DEFAULT_TEMPERATURE
 from .policies import Dirichlet
 from .posterior import assemble, drawn_utilities
 from .predictive import decision_draws
+from .program_sites import check_told, computed, look_at
 from .programs import load_program
 from .sampling import Nuts, Shape
 from .settings import check_asked, check_method, check_settings, positive
-from .summation import latent_sites, over_cells, read_off, summed_program
+from .summation import over_cells, read_off, summed_program
 from .utilities import Candidates, FeatureWeights
 from .variational import GUIDES, run_svi
 from .world.possible import World, mean_world
@@ -28,6 +29,7 @@ _METHODS = ("auto", "nuts", "svi", "exact")
 # Beyond so many numbers NUTS takes hours where a guide takes minutes.
 _MOST_FOR_NUTS = 5000
 _GUIDE_STEPS, _TAIL_BITS = 5000, 200.0
+_FRESH = 64  # draws whose intelligence an atlas is tested by
 _DEFAULT_NOISE = dist.HalfNormal(1.0)
 
 
@@ -184,9 +186,12 @@ def _by_program(key, function, inputs, wanted, shape, method, only, prior_predic
     data = inputs.data(wanted)
     fixed = {name: getattr(inputs, name) for name in wanted if name not in data}
     everything = fixed | data
-    continuous, discrete = latent_sites(function, everything)
+    continuous, discrete, told = look_at(function, everything)
     method = _chosen(method, continuous, discrete, function)
     check_method(method, **only)
+    number = len(inputs.candidates) if "candidates" in wanted else 0
+    if continuous or not discrete:
+        check_told(function, told, wanted, number)
     found, prior = {}, None
     program = summed_program(function) if discrete else function
     if method == "exact":
@@ -195,8 +200,9 @@ def _by_program(key, function, inputs, wanted, shape, method, only, prior_predic
         if discrete:
             log_prob, bits = read_off(key, *over_cells(function, everything), size)
             samples = {"utility_log_prob": np.asarray(log_prob), "intelligence": np.asarray(bits)}
+            check_told(function, {name: draws.shape[2:] for name, draws in samples.items()}, wanted, number)
         else:
-            samples = _computed(function, everything, size)
+            samples = computed(function, everything, size)
         stats = {}
     elif method == "svi":
         counted = dict(num_samples=shape.num_samples, num_chains=shape.num_chains, seconds=seconds, say=say)
@@ -211,7 +217,6 @@ def _by_program(key, function, inputs, wanted, shape, method, only, prior_predic
         seconds.update(chains.seconds)
     if discrete and method != "exact":
         samples |= _summed_draws(key, function, everything, {name: samples[name] for name in continuous})
-    _check_sites(samples, wanted, inputs, function)
     for draws in filter(None, (samples, prior)):
         if "utility_log_prob" in draws:
             draws["utility_index"] = drawn_utilities(key, draws)
@@ -244,10 +249,12 @@ def _by_atlas(key, function, inputs, wanted, shape, method, only, prior_predicti
         num_chains=shape.num_chains,
         target_accept=shape.target_accept,
         num_particles=inputs.num_particles,
+        num_fresh=_FRESH,
         progress=inputs.say,
     )
     inputs.seconds.update(found.pop("seconds"))
     found |= dict(method="nuts", pareto_k=found.pop("k_hat"), settled=int(found["settled"]))
+    found |= dict(pareto_k_draws=min(_FRESH, shape.num_chains * shape.num_samples))
     predicted = {"posterior": decision_draws(jax.random.fold_in(key, 3), None, {}, {}, samples, inputs)}
     return dict(samples=samples, stats=stats, found=found, prior=None, predicted=predicted)
 
@@ -269,15 +276,6 @@ def _chosen(method, continuous, discrete, function) -> str:
     return "svi" if sum(site.size for site in continuous.values()) > _MOST_FOR_NUTS else "nuts"
 
 
-def _computed(function, inputs, size):
-    """What a program without latent sites computes, as draws that are all alike."""
-    from numpyro import handlers
-
-    trace = handlers.trace(handlers.seed(function, 0)).get_trace(**inputs)
-    sites = {name: np.asarray(site["value"]) for name, site in trace.items() if site["type"] == "deterministic"}
-    return {name: np.broadcast_to(values, (*size, *values.shape)) for name, values in sites.items()}
-
-
 def _summed_draws(key, function, inputs, draws):
     """`utility_log_prob` and `intelligence` at draws `[chains, draws, ...]` of the continuous sites."""
     size = next(iter(draws.values())).shape[:2]
@@ -293,17 +291,3 @@ def _summed_draws(key, function, inputs, draws):
         "utility_log_prob": np.asarray(log_prob).reshape(*size, -1),
         "intelligence": np.asarray(bits).reshape(*size, -1),
     }
-
-
-def _check_sites(samples, wanted, inputs, program):
-    """Raise InputError unless a program that compares candidates says what it finds."""
-    if "candidates" not in wanted:
-        return
-    number = len(inputs.candidates)
-    tails = "tails" in wanted or "subject_tails" in wanted
-    for site in ("utility_log_prob", "intelligence") if tails else ("utility_log_prob",):
-        if site not in samples or samples[site].shape[2:] != (number,):
-            raise InputError(
-                f"the program {getattr(program, '__name__', program)!r} has no deterministic site {site!r} with one "
-                f"entry for each of the {number} candidates; see models/candidates.py"
-            )

@@ -74,7 +74,7 @@ def assemble(key, *, inputs, wanted, world, samples, stats, found, prior, predic
     if "action_taken" in groups.get("log_likelihood", {}):
         likelihood = tree["log_likelihood"].dataset
         tree["log_likelihood"] = xr.DataTree(likelihood.assign_coords(decision=predicted["posterior"]["choices"]))
-    diagnostics = diagnose(tree) if "diverging" in stats else {}
+    diagnostics = diagnose(tree) if stats else {}
     diagnostics |= {name: value for name, value in found.items() if name not in diagnostics}
     tree["posterior"].attrs.update(attributes | diagnostics)
     tree["constant_data"].attrs.update(discount=float(world.discount), horizon=world.horizon or 0)
@@ -137,7 +137,9 @@ def _mean_law(law, samples):
 
 def _dims(samples) -> dict:
     """Names of dimensions; those of continuous weights' bits have none of their own."""
-    return _DIMS if "utility_log_prob" in samples else {**_DIMS, "intelligence": []}
+    dims = _DIMS if "utility_log_prob" in samples else {**_DIMS, "intelligence": []}
+    scored = "score" in samples and np.shape(samples["score"]) == np.shape(samples.get("weights"))
+    return {**dims, "score": ["weight"]} if scored else dims
 
 
 _DIMS = {

@@ -30,7 +30,8 @@ def run_svi(key, program, inputs, *, guide, num_steps, num_samples, num_chains, 
     "diagonal", over the sites made real. num_steps: of stochastic gradient ascent, whose size falls geometrically.
 
     Returns samples, statistics (`lp`: log joint; `log_ratio`: ln p / q, nats) and diagnostics: `pareto_k` of the
-    ratios, the worst chain's (above 0.7 the guide is not to be believed), and `elbo` in nats, the least chain's.
+    ratios of a chain, the worst one's, and of how many draws it is, `pareto_k_draws` (above `most_pareto_k` of them the
+    guide is not to be believed), and `elbo` in nats, the least chain's.
     Costs `8 num_steps` gradients of the program for each chain.
     """
     if guide not in GUIDES:
@@ -83,6 +84,7 @@ def run_svi(key, program, inputs, *, guide, num_steps, num_samples, num_chains, 
     samples, log_joint, log_ratio, losses = jax.tree.map(lambda *x: np.stack(x), *chains)
     found = {
         "pareto_k": max(pareto_k(ratios) for ratios in log_ratio),
+        "pareto_k_draws": int(num_samples),
         "elbo": float(-losses[:, -max(1, num_steps // 20) :].mean(-1).max()),
     }
     return samples, {"lp": log_joint, "log_ratio": log_ratio}, found
