@@ -12,9 +12,11 @@ import pandas as pd
 import pytest
 from jax.scipy.special import logsumexp
 from numpyro import distributions as dist
+from scipy.special import gammaincc
 from scipy.stats import norm
 
 import utiliscope as us
+from utiliscope.checks import check_posterior
 from utiliscope.diagnostics import ConvergenceWarning, pareto_k
 from utiliscope.inputs import asked_for
 from utiliscope.laws import LN2, log_intelligence_weight
@@ -369,6 +371,13 @@ def test_a_population_by_what_was_achieved(achievers):
     assert list(draws["subject"].values) == [2, 3, 10]
     chances = np.exp(draws["subject_log_prob"].sel(utility="x").mean(("chain", "draw"))).values
     assert chances[0] > chances[1] > chances[2]
+    # For "x" one policy in three does as well as the first two, and any as the last: 2 log2 3 bits in sum.
+    constant = posterior["constant_data"].dataset.sel(utility="x")
+    error = len(draws["subject"]) * float(constant["intelligence_std_error"])
+    together = -math.log2(gammaincc(3, 2 * math.log(3)))
+    assert abs(float(constant["behaviour_intelligence"]) - together) < 5 * error
+    told = {finding.what: finding.says for finding in check_posterior(posterior)}
+    assert "by all operators together. Random operators would do as well" in told["intelligent"]
 
 
 @pytest.mark.slow
