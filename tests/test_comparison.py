@@ -9,7 +9,7 @@ import pytest
 
 from utiliscope.errors import InputError
 from utiliscope.suite.comparison import best_of, versus
-from utiliscope.suite.pictures import plot_lengths, plot_versus
+from utiliscope.suite.pictures import plot_false_discoveries, plot_lengths, plot_versus
 
 
 def frame_of(number=12):
@@ -81,3 +81,22 @@ def test_pictures_are_drawn():
     plot_versus(frame.replace({"agent": {"x": "$5_or_$6_^"}}), "a", "b").savefig(io.BytesIO())
     score, regret = plot_lengths(frame).axes
     assert [text.get_text() for text in score.get_xticklabels()] == ["1", "10"] and len(regret.containers) == 3
+
+
+def test_more_methods_than_colours_are_told_apart():
+    """Four laws at four concentrations, with one agent after nothing: legends fit, and no two methods look alike."""
+    frame = frame_of()
+    frame = frame[frame.method == "b"]
+    names = [f"law-{law} (dirichlet:{at})" for law in range(4) for at in (0.25, 0.5, 1, 2)]
+    many = pd.concat([frame.assign(method=name, log_score=frame.log_score - m) for m, name in enumerate(names)])
+    figure = plot_lengths(many)
+    figure.draw_without_rendering()
+    (looks, labels) = figure.axes[1].get_legend_handles_labels()
+    lines = [one.lines[0] for one in looks]
+    assert sorted(labels) == sorted(names)
+    assert len({(one.get_color(), one.get_linestyle(), one.get_marker()) for one in lines}) == 16
+    null = many[many.agent == "x"].assign(kind="null", log_score=np.nan, claimed_95=1.0)
+    figure = plot_false_discoveries(null)
+    figure.draw_without_rendering()
+    bars = [one.patches[0] for one in figure.axes[0].containers if hasattr(one, "patches") and one.patches]
+    assert len({(one.get_facecolor(), one.get_hatch()) for one in bars}) == 16

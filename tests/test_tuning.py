@@ -1,7 +1,5 @@
 """Tuning against exhaustive sums in small cases, and recovery of weights that made the data."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from scipy.special import log_softmax
@@ -9,11 +7,9 @@ from scipy.special import log_softmax
 from utiliscope.errors import InputError
 from utiliscope.laws import LN2
 from utiliscope.suite.jobs import Job
-from utiliscope.suite.results import write_json, write_result
-from utiliscope.suite.resuming import agents_settings
-from utiliscope.tuning.evidence import Evidence, Laws, read_evidence
+from utiliscope.tuning.evidence import Evidence, Laws
 from utiliscope.tuning.families import Families
-from utiliscope.tuning.outcome import Outcome, tune_on
+from utiliscope.tuning.outcome import Outcome
 from utiliscope.tuning.search import (
     Setting,
     best_setting,
@@ -24,7 +20,7 @@ from utiliscope.tuning.search import (
 )
 from utiliscope.tuning.surface import plot_surface, surface_of
 from utiliscope.tuning.tables import ALL, family_table, weights_of
-from utiliscope.tuning.weights_file import Weights, read_weights, write_weights
+from utiliscope.tuning.weights_file import Weights
 
 BETAS = (0.0, 0.3, 0.6, 0.9)
 FEW = dict(simplicities=(0.5, 0.8, 1.0, 1.2, 1.5), shares=(0.0, 0.1))
@@ -160,49 +156,6 @@ def test_one_family_cannot_be_left_out():
         score_settings([], LAWS)
 
 
-def test_evidence_is_read_from_results(tmp_path):
-    (tmp_path / "jobs").mkdir()
-    row = {
-        "grid_evidence": np.arange(6.0).reshape(1, 2, 3).tolist(),
-        "grid_error": [[0.1, 0.2]],
-        "grid_concentrations": [1.0],
-        "grid_laws": ["exponential:0", "exponential:0.8"],
-    }
-    job = Job("w", "optimal", "reach(G)", 3, 0, "intelligence")
-    others = [dataclasses.replace(job, method="prior"), dataclasses.replace(job, agent="two-faced")]
-    for one in (job, others[1]):
-        write_result(tmp_path, one, row)
-    write_result(tmp_path, others[0], {"log_score": -1.0})
-    kinds = {"optimal": ("best", "agent"), "two-faced": ("degenerate", "degenerate")}
-
-    def families(_, agent, __):
-        return kinds[agent]
-
-    laws, (found,), passed_over = read_evidence(tmp_path, families, lambda *_: (np.ones(3), 2))
-    assert passed_over == ["two-faced"]
-    assert laws == Laws((1.0,), ("exponential:0", "exponential:0.8"))
-    assert found.job == job and found.family == "best" and found.truth == 2
-    np.testing.assert_array_equal(found.log_evidence, np.arange(6.0).reshape(1, 2, 3))
-    # What is no candidate cannot be scored.
-    with pytest.raises(InputError, match="no evidence that can be scored, only of optimal, two-faced"):
-        read_evidence(tmp_path, families, lambda *_: (np.ones(3), None))
-    with pytest.raises(InputError, match="holds no evidence; run"):
-        read_evidence(tmp_path / "elsewhere", families, lambda *_: (np.ones(3), 2))
-    with pytest.raises(InputError, match="two-faced"):
-        read_evidence(tmp_path, lambda _, agent, __: {"optimal": ("best", "agent")}[agent], lambda *_: (np.ones(3), 2))
-    with pytest.raises(InputError, match="candidates"):
-        read_evidence(tmp_path, families, lambda *_: (np.ones(4), 2))
-
-
-def test_evidence_that_is_no_number_is_refused(tmp_path):
-    (tmp_path / "jobs").mkdir()
-    row = {"grid_evidence": [[[0.0, float("nan")]]], "grid_error": [[0.1]]}
-    row |= {"grid_concentrations": [1.0], "grid_laws": ["exponential:0"]}
-    write_result(tmp_path, Job("w", "optimal", "reach(G)", 3, 0, "intelligence"), row)
-    with pytest.raises(InputError, match="is no number"):
-        read_evidence(tmp_path, lambda *_: ("best", "agent"), lambda *_: (np.ones(2), 1))
-
-
 def test_errors_that_one_recording_cannot_tell_are_not_shown():
     evidence = made_up(6, number=3)
     scores = score_settings(evidence, LAWS, **FEW)
@@ -225,29 +178,6 @@ def test_the_printed_law_of_a_family_has_its_share_of_random_operators():
     none = score_settings(evidence, LAWS, **(FEW | dict(shares=(0.0,))))
     weights = weights_of(none, best_setting(none.by_family))
     assert "random:" not in Outcome(none, family_table(evidence, none), weights).text()
-
-
-def test_a_folder_without_a_suite_is_no_ground_for_tuning(tmp_path):
-    with pytest.raises(InputError, match=r"nothere holds no suite; run `utiliscope suite --out .*nothere` first"):
-        tune_on(tmp_path / "nothere")
-
-
-def test_agents_that_have_changed_since_are_refused(tmp_path):
-    file, out = tmp_path / "mine.py", tmp_path / "out"
-    file.write_text("from utiliscope.agents import Optimal\nROSTER = {'mine': Optimal()}\n")
-    out.mkdir()
-    write_json(out / "suite.json", {"format": 1, "settings": agents_settings(str(file))})
-    with pytest.raises(InputError, match="holds no evidence"):
-        tune_on(out)
-    text = file.read_text()
-    file.write_text(text + "# another line\n")
-    with pytest.raises(
-        InputError, match=r"mine\.py is not what it was when the results in .*out were made; put it back"
-    ):
-        tune_on(out)
-    file.unlink()
-    with pytest.raises(InputError, match=r"mine\.py cannot be read"):
-        tune_on(out)
 
 
 def test_monte_carlo_errors_of_means():
@@ -281,59 +211,7 @@ def test_families_are_what_agents_do():
         families("cliff", "nobody", "")
 
 
-def test_weights_are_written_and_read(tmp_path):
+def test_settings_are_named_as_options_are():
     scores = score_settings(made_up(9, number=6), LAWS)
     weights = weights_of(scores, Setting(7, 2, 1, 2))
     assert weights == Weights(0.7, "exponential:0.6+random:0.1", "dirichlet:0.5")
-    path = tmp_path / "weights.toml"
-    write_weights(path, weights, {"families": ["one", "zwei, „drei“"], "log_score": -1.5})
-    assert read_weights(path) == weights
-    assert weights.policy_prior.concentration == 0.5
-    assert weights.intelligence_law().share == 0.1 and weights.intelligence_law().law.beta == 0.6
-
-
-def test_finitely_many_random_policies_take_any_beta(tmp_path):
-    path = tmp_path / "weights.toml"
-    write_weights(path, Weights(1.0, "exponential:2", "deterministic"))
-    assert read_weights(path).intelligence_law().beta == 2
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("simplicity = 1.0", "law is None"),
-        ("simplicity = 'a'\nlaw = 'bump'\nrandom_policies = 'dirichlet:1'", "simplicity is 'a'"),
-        ("simplicity = -1\nlaw = 'bump:5'\nrandom_policies = 'dirichlet:1'", "at least 0"),
-        ("simplicity = 1\nlaw = 'hump'\nrandom_policies = 'dirichlet:1'", "hump"),
-        ("simplicity = 1\nlaw = 'bump:5'\nrandom_policies = 'dirichlet:1'\nbeta = 3", "'beta'"),
-        ("simplicity = = 1", "cannot be read"),
-        ("simplicity = 1\nlaw = 'hump'\nrandom_policies = 'dirichlet:1'", r"weights\.toml: law is 'hump'; choose"),
-        (
-            "simplicity = 1\nlaw = 'bump:5'\nrandom_policies = 'dice'",
-            r"weights\.toml: random_policies is 'dice'; choose",
-        ),
-        (
-            "simplicity = 1\nlaw = 'exponential:2'\nrandom_policies = 'dirichlet:1'",
-            r"weights\.toml: law is 'exponential:2': .*improper",
-        ),
-        (
-            "simplicity = 1\nlaw = 'exponential:1+random:0.1'\nrandom_policies = 'dirichlet:1'",
-            r"weights\.toml: law is 'exponential:1\+random:0.1': .*improper",
-        ),
-        (
-            "simplicity = 1\nlaw = 'bump:0'\nrandom_policies = 'dirichlet:1'",
-            r"weights\.toml: law is 'bump:0': BumpLaw\(mean=0.0\)",
-        ),
-        (
-            "simplicity = 1\nlaw = 'bump'\nrandom_policies = 'dirichlet:-1'",
-            r"weights\.toml: random_policies is 'dirichlet:-1': ",
-        ),
-    ],
-)
-def test_bad_weights_are_refused(tmp_path, text, message):
-    path = tmp_path / "weights.toml"
-    path.write_text(text)
-    with pytest.raises(InputError, match=message):
-        read_weights(path)
-    with pytest.raises(InputError, match="does not exist"):
-        read_weights(tmp_path / "none.toml")

@@ -78,9 +78,9 @@ def plot_lengths(frame: pd.DataFrame) -> Figure:
     """Mean ln P(true) and mean regret of each method against the number of episodes recorded."""
     known = frame[frame.kind == "agent"]
     lengths = sorted(set(known.num_episodes))
-    figure = Figure(figsize=(9.6, 3.6), layout="constrained")
     methods = _ordered(known[known.log_score.notna()], "log_score")
     methods += sorted(set(known.method) - set(methods))
+    figure = Figure(figsize=(9.6, max(3.6, _legend_height(methods))), layout="constrained")
     for axes, score in zip(figure.subplots(1, 2), ("log_score", "regret"), strict=True):
         table = summary(known, ["method", "num_episodes"], scores=[score], over="goals").set_index("method")
         for m, method in enumerate(methods):
@@ -109,7 +109,8 @@ def plot_false_discoveries(frame: pd.DataFrame) -> Figure:
     each = summary(nulls, ["agent", "method"], scores=["claimed_95"])
     known, agents = frame[frame.log_score.notna()], sorted(set(each.agent))
     methods = _ordered(known, "log_score") if len(known) else sorted(set(each.method))
-    figure = Figure(figsize=(8.4, 1.2 + 0.5 * len(agents)), layout="constrained")
+    height = max(1.2 + max(0.5, 0.09 * len(methods)) * len(agents), _legend_height(methods))
+    figure = Figure(figsize=(8.4, height), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(methods)
     for m, method in enumerate(methods):
@@ -132,10 +133,11 @@ def plot_false_discoveries(frame: pd.DataFrame) -> Figure:
 def plot_stated_probabilities(frame: pd.DataFrame) -> Figure:
     """How often the likeliest utility is the true one, against the probability that each method gives it."""
     known = frame[frame.best_true.notna()]
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    methods = _ordered(known, "log_score")
+    figure = Figure(figsize=(6.4, max(4.4, _legend_height(methods))), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.2, zorder=1)
-    for m, method in enumerate(_ordered(known, "log_score")):
+    for m, method in enumerate(methods):
         table = calibration_table(known[known.method == method])
         spread = np.stack([table.frequency - table.frequency_low, table.frequency_high - table.frequency])
         axes.errorbar(
@@ -154,6 +156,11 @@ def _look(place) -> dict:
     """Colour and line of the method at `place`: with more methods than colours, lines differ."""
     again = place // len(CHAINS)
     return dict(color=CHAINS[place % len(CHAINS)], linestyle=("-", "--", ":")[again % 3], marker="os^"[again % 3])
+
+
+def _legend_height(methods) -> float:
+    """Inches that a picture with `methods` in its legend needs."""
+    return 0.8 + 0.18 * len(methods)
 
 
 _NAMES = {"log_score": "mean ln P(true), nats", "best_true": "share with the true goal first", "regret": "mean regret"}
