@@ -53,12 +53,12 @@ def diagnose(posterior: xr.DataTree) -> dict:
     return between | {"min_ess": float(ess.min(initial=np.inf)), "num_divergences": diverging}
 
 
-def most_pareto_k(draws: int | None) -> float:
+def most_pareto_k(draws) -> float:
     """The largest k at which a mean over so many `draws` S is to be relied on, min(1 - 1 / log10 S, 0.7).
 
     By Vehtari et al. (2024); 0.7 where S is not known, as in posteriors saved before it was kept.
     """
-    return _MOST_PARETO_K if draws is None else min(1 - 1 / np.log10(max(draws, 2)), _MOST_PARETO_K)
+    return _MOST_PARETO_K if draws is None else float(min(1 - 1 / np.log10(max(draws, 2)), _MOST_PARETO_K))
 
 
 def pareto_k(log_ratio) -> float:
