@@ -118,6 +118,20 @@ def test_claims_say_whether_they_are_what_was_recorded(key):
     assert many.iterations == 3 and many(key, Place(world), None, [read(world, walk)]).reward.shape == (1, 6)
 
 
+def test_claims_are_those_of_each_recording_joined(key, monkeypatch):
+    """What is learned is replaced by what was shown, so that imitation need not be here."""
+    monkeypatch.setattr("utiliscope.suite.imitation_peer.why_not", lambda: None)
+    monkeypatch.setattr(Imitation, "learned", lambda self, shown: (shown.visits[:6], float(shown.horizon) / 1000))
+    behaviours = [read(TASK.world, [(0, t, 0, 0, 0) for t in range(length)]) for length in (3, 12)]
+    claims = Imitation()(key, Place(TASK.world), None, behaviours)
+    each = [demonstrated(TASK.world, behaviour).visits[:6] for behaviour in behaviours]
+    np.testing.assert_array_equal(claims.reward, each)
+    assert claims.log_prob is None and claims.bits is None
+    assert claims.extra["visits_gap"].tolist() == [0.004, 0.013] and claims.extra["converged"].tolist() == [1.0, 0.0]
+    one_by_one = Imitation().reader(key, Place(TASK.world), None)
+    np.testing.assert_array_equal(one_by_one(behaviours[1]).reward, each[1:])
+
+
 def test_without_imitation(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert why_skipped("imitation").startswith("imitation is not installed; run: pip install imitation")
