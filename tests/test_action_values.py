@@ -38,6 +38,23 @@ def small_world(**options):
 
 
 WORLD = small_world()
+
+
+def test_gradients_do_not_hang_on_which_value_is_the_largest():
+    """That of `max` divides by how many values are equal to it: none, where compilers round the same sum differently."""
+    world = us.world_model(np.random.default_rng(7).dirichlet(np.full(2, 0.5), (2, 2)), [0.5, 0.5], 0.8)
+    rewards = jax.random.normal(jax.random.key(0), (300, 2))
+    temperatures = jnp.exp(jax.random.normal(jax.random.key(1), (300,)) - 1.0)
+
+    def taken(reward, temperature):
+        payoff = jnp.broadcast_to(reward[:, None], (2, 2))
+        return log_boltzmann(soft_action_values(world, payoff, temperature), temperature)[0, 0]
+
+    gradients = jax.jit(jax.vmap(jax.grad(taken, (0, 1))))(rewards, temperatures)
+    assert all(np.isfinite(one).all() for one in gradients)
+    shifted = jax.vmap(lambda reward, temperature: taken(reward + 1e-6, temperature))(rewards, temperatures)
+    change = (shifted - jax.vmap(taken)(rewards, temperatures)) / 1e-6
+    np.testing.assert_allclose(gradients[0].sum(-1), change, atol=1e-4)
 PAYOFF = np.random.default_rng(1).normal(size=(WORLD.num_states, 4))
 
 

@@ -53,7 +53,7 @@ def optimal_action_values(world: World, payoff, *, last=None):
     """
     plan, payoff = _planning(world, payoff)
     if world.horizon is not None:
-        return _by_induction(world, plan, payoff, last, lambda q: q.max(-1))
+        return _by_induction(world, plan, payoff, last, _maximum)
     choice, factors = _best_choice(*jax.lax.stop_gradient((plan, payoff, _swept(world, plan))))
     value = _value_of(plan, payoff, choice, factors)
     return _ahead(plan, payoff, value)
@@ -249,6 +249,14 @@ def _value_of(plan, payoff, choice, factors):
     )
 
 
+def _maximum(q):
+    """`[S]` the largest value, with the gradient of the first that is so.
+
+    That of `max` divides by how many are equal to it: none, where q is rounded otherwise when it is computed again.
+    """
+    return jnp.take_along_axis(q, q.argmax(-1)[:, None], axis=-1)[:, 0]
+
+
 def _soft_maximum(q, temperature):
     """`[S]` T log sum exp(Q / T) over available actions."""
     available = q > -jnp.inf
@@ -259,7 +267,7 @@ def _soft_maximum(q, temperature):
 
 def _soft_backup(plan, payoff, temperature, value):
     q = _ahead(plan, payoff, value)
-    return jnp.where(plan.goes_on, _soft_maximum(q, temperature), q.max(-1))
+    return jnp.where(plan.goes_on, _soft_maximum(q, temperature), _maximum(q))
 
 
 def _newton_direction(plan, payoff, temperature, value, right):
