@@ -135,16 +135,21 @@ def _run(case, **options):
     return calibrate(jax.random.key(5), *arguments, quantities=case.quantities, **SHORT | options)
 
 
-def test_shipped_programs():
-    """The achieved reading, summed exactly."""
-    two = cases.setting(2, 14)
-    table = _run(calibration.achievers.achieved(two, us.BumpLaw(4.0, 4.0), 0.1)).table()
+@pytest.fixture(scope="module")
+def two():
+    return cases.setting(2, 14)
+
+
+@pytest.mark.parametrize("program", ["achieved", "boltzmann"])
+def test_shipped_programs(two, program):
+    """One summed exactly, one by NUTS; all others are slow."""
+    achieved = calibration.achievers.achieved
+    case = achieved(two, us.BumpLaw(4.0, 4.0), 0.1) if program == "achieved" else calibration.planners.boltzmann(two)
+    table = _run(case).table()
     assert table["p_value"].min() > 0.01 / len(table), table
 
 
-@pytest.mark.slow
-def test_a_law_that_is_not_the_operators_shows():
-    two = cases.setting(2, 14)
+def test_a_law_that_is_not_the_operators_shows(two):
     wrong = calibration.achievers.achieved(two, us.ExponentialLaw(0.9), 0.1, drawn_by=us.ExponentialLaw(0.1))
     assert _run(wrong).table()["p_value"].min() < 1e-4
 

@@ -440,6 +440,11 @@ def test_programs_by_name(tmp_path):
     one = tmp_path / "one.py"
     one.write_text("def only(x):\n    return x\n\n\ndef _hidden():\n    pass\n")
     assert load_program(str(one))(3) == load_program(f"{one}:only")(3) == 3
+    (tmp_path / "typed.py").write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n\n\n"
+        "@dataclass\nclass Held:\n    x: int\n\n\ndef typed(x):\n    return Held(x).x\n"
+    )
+    assert load_program(str(tmp_path / "typed.py"))(3) == 3
     for program, content, message in (
         ("nothing", None, "there is no program 'nothing'"),
         (str(tmp_path / "gone.py"), None, "does not exist"),
@@ -448,6 +453,7 @@ def test_programs_by_name(tmp_path):
         (f"{one}:other", None, "no function 'other'"),
         (str(tmp_path / "broken.py"), "def f(:\n", "cannot be run: SyntaxError"),
         (str(tmp_path / "raises.py"), "1 / 0\n", "cannot be run: ZeroDivisionError"),
+        (str(tmp_path / "leaves.py"), "import sys\nsys.exit(3)\n", "cannot be run: SystemExit: 3"),
     ):
         if content is not None:
             (tmp_path / program.rpartition("/")[2]).write_text(content)

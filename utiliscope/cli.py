@@ -106,6 +106,9 @@ def fit(
             metavar="low-rank|flow|diagonal", help="Of the method svi; low-rank if not given.", show_default=False
         ),
     ] = None,
+    num_steps: Annotated[
+        int | None, typer.Option(help="Of the method svi; 5000 if not given.", show_default=False)
+    ] = None,
     random_policies: Annotated[
         str | None,
         typer.Option(
@@ -154,6 +157,7 @@ def fit(
             operators=operators,
             method=method,
             guide=guide,
+            num_steps=num_steps,
             program=program,
             policy_prior=prior,
             reading=reading.value,

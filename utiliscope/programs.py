@@ -1,8 +1,10 @@
 """Find the program that a user named: one that ships, or a function in a Python file."""
 
+import hashlib
 import importlib
 import importlib.util
 import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,10 +68,13 @@ def run_file(path: Path, what: str):
     """The module of a Python file that the user named; raises InputError if there is none, or if it cannot be run."""
     if not path.is_file():
         raise InputError(f"the {what} file {path} does not exist")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look up the module that they are written in: it has to be known, and not under a name of others.
+    name = f"utiliscope_{what}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
         raise InputError(f"the {what} file {path} cannot be run: {type(error).__name__}: {error}") from error
     return module
