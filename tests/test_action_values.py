@@ -41,7 +41,7 @@ WORLD = small_world()
 
 
 def test_gradients_do_not_hang_on_which_value_is_the_largest():
-    """That of `max` divides by how many values are equal to it: none, where compilers round the same sum differently."""
+    """That of `max` divides by how many values equal it: none, where compilers round the same sum differently."""
     world = us.world_model(np.random.default_rng(7).dirichlet(np.full(2, 0.5), (2, 2)), [0.5, 0.5], 0.8)
     rewards = jax.random.normal(jax.random.key(0), (300, 2))
     temperatures = jnp.exp(jax.random.normal(jax.random.key(1), (300,)) - 1.0)
@@ -55,6 +55,8 @@ def test_gradients_do_not_hang_on_which_value_is_the_largest():
     shifted = jax.vmap(lambda reward, temperature: taken(reward + 1e-6, temperature))(rewards, temperatures)
     change = (shifted - jax.vmap(taken)(rewards, temperatures)) / 1e-6
     np.testing.assert_allclose(gradients[0].sum(-1), change, atol=1e-4)
+
+
 PAYOFF = np.random.default_rng(1).normal(size=(WORLD.num_states, 4))
 
 

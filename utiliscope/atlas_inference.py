@@ -67,8 +67,8 @@ def sample_weights(
     The diagnostics: `rounds`; `settled`; `bits` mean intelligence of each round; `share_beyond` the runs, of the draws;
     `left_over` root mean square of what the atlas's correction leaves at its runs, in bits; `discrepancy` mean bits by
     fresh splitting less those of the draws, with `discrepancy_error`; `k_hat` of the importance ratios
-    h(g_fresh) / h(g) (Vehtari et al. 2024; above 0.7 the draws are not those of the posterior); `runs` of the whole
-    atlas; `seconds` of each part.
+    h(g_fresh) / h(g) (Vehtari et al. 2024; above `most_pareto_k` the draws are not those of the posterior); `runs` of
+    the whole atlas; `seconds` of each part.
 
     Runs in float64. Costs about eight solves of `[S, S]` systems a gradient (see `benchmarks/laplace.py`) and
     `num_runs` splitting runs a round; one compilation. Raises InputError for priors that have no density or no

@@ -5,6 +5,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from .diagnostics import most_pareto_k
 from .errors import InputError
 from .laws import ExponentialLaw, IntelligenceLaw
 from .picture_style import CHAINS, FAINT, INK, MUTED, plain, title
@@ -13,7 +14,6 @@ from .power_scaling import power_scaled, why_not
 from .recorded_law import recorded_law
 
 _FACTORS = 2.0 ** np.linspace(-1, 1, 17)
-_MOST_PARETO_K = 0.7
 _COLOURS = tuple(colour for colour in CHAINS if colour != MUTED)
 
 
@@ -23,7 +23,7 @@ def plot_sensitivity(
     """Probability of the `label` likeliest utilities with the weights halved to doubled, by `power_scaled`.
 
     Left: simplicity alpha, exact given the draws. Right: beta, or the power of a law that has none; its lines end where
-    the law is improper, or the Pareto k of the importance weights exceeds 0.7. Without a right side where intelligence
+    the law is improper, or the Pareto k of the importance weights is too large. Without a right side where intelligence
     cannot be power-scaled. Bands are one standard error.
     """
     names = list(utility_table(posterior)["utility"][:label])
@@ -66,7 +66,7 @@ def plot_sensitivity(
     panels[0].set_ylim(0, min(1.02, 1.05 * max(axes.get_ylim()[1] for axes in panels)))
     handles, texts = panels[0].get_legend_handles_labels()
     if cut:
-        note = "Lines end where the law is improper, or the draws no longer tell (Pareto k above 0.7)"
+        note = "Lines end where the law is improper, or the draws no longer tell (Pareto k)"
         figure.supxlabel(note, fontsize=8, color=MUTED)
     figure.legend(handles, texts, loc="outside right upper", frameon=False, fontsize=8.5, labelcolor=INK)
     return figure
@@ -77,14 +77,15 @@ _PARTS = ("probability", "std_error")
 
 def _told(posterior, which, law):
     """Factors and what `power_scaled` says there, from 1 on outwards as far as it can be trusted."""
-    told = {}
+    told, sizes = {}, posterior["posterior"].sizes
+    most = most_pareto_k(sizes["chain"] * sizes["draw"])
     for factors in (_FACTORS[_FACTORS >= 1], _FACTORS[_FACTORS < 1][::-1]):
         for factor in map(float, factors):
             try:
                 found = power_scaled(posterior, **{which: factor}, intelligence_law=law)
             except InputError:  # improper from here on
                 break
-            if not found.pareto_k <= _MOST_PARETO_K:  # not a number: no tail could be fitted
+            if not found.pareto_k <= most:  # not a number: no tail could be fitted
                 break
             told[factor] = found
     return sorted(told.items())
