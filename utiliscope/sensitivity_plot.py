@@ -85,7 +85,7 @@ def _told(posterior, which, law):
                 found = power_scaled(posterior, **{which: factor}, intelligence_law=law)
             except InputError:  # improper from here on
                 break
-            if not found.pareto_k <= most:  # not a number: no tail could be fitted
+            if factor != 1 and not found.pareto_k <= most:  # not a number: no tail could be fitted
                 break
             told[factor] = found
     return sorted(told.items())
