@@ -7,8 +7,8 @@ The utility is theta . phi(s), a state being paid at each visit from s_0 on, and
 
 What is sampled is theta itself. Whoever samples values in its place owes the density |det(I - discount P)|, P the
 chain of the optimal policy. Where the best action changes the density has a kink, which no leapfrog step follows, so
-that short steps gain little: with a hundred weights a `target_accept` of 0.65 samples about twice as fast as the usual
-0.8 (`benchmarks/policywalk.py`). With few weights it may bring divergences.
+that short steps gain little: with a hundred weights try a `target_accept` of 0.65 in place of the usual 0.8, which
+`benchmarks/policywalk.py --accept` compares. With few weights it may bring divergences.
 
 References: Ramachandran and Amir (2007), Bayesian Inverse Reinforcement Learning.
 """
