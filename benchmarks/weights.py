@@ -75,5 +75,5 @@ def _shown(value) -> str:
 
 
 if __name__ == "__main__":
-    rows = table(int(sys.argv[1]) if len(sys.argv) > 1 else 3, num_warmup=300, num_samples=560)
+    rows = table(int(sys.argv[1]) if len(sys.argv) > 1 else 3, num_warmup=200, num_samples=1400)
     print_table(pd.DataFrame({"figure": list(rows), "value": [_shown(value) for value in rows.values()]}))

@@ -29,6 +29,8 @@ _FIRST_BITS, _FURTHER, _MOST_BITS = 30.0, 10.0, 300.0  # how far the runs go: fu
 _AGREE_ERRORS, _AGREE_SPREAD = 4.0, 0.1
 _MOST_BEYOND = 0.05
 _RIDGE = 1e-3
+_ACCEPTED = 0.65  # of proposals
+_MOST_FIRST = 150  # draws of each chain in the first round
 
 
 def sample_weights(
@@ -44,7 +46,7 @@ def sample_weights(
     num_warmup: int = 300,
     num_samples: int = 500,
     num_chains: int = 4,
-    target_accept: float = 0.8,
+    target_accept: float | None = None,
     num_particles: int = 256,
     num_runs: int = 16,
     num_rounds: int = 6,
@@ -54,7 +56,9 @@ def sample_weights(
     """The posterior of `models/weights.py`: samples and statistics `[chains, draws, ...]`, and what to make of them.
 
     program: `models/weights.py`, or one with the same arguments and sites.
-    counts: `[S, A]` how often each action was taken in each state. target_accept: of NUTS.
+    counts: `[S, A]` how often each action was taken in each state.
+    target_accept: share of proposals that NUTS aims to accept, by default 0.65. Where the step matters less than the
+    place, 0.8 makes steps half as long and twice as many.
     num_particles: random policies in a splitting run.
     num_runs: of these in each round, in directions that the round before drew. num_rounds: at most, at least 2.
     num_fresh: draws whose intelligence is found again by splitting of its own, with 512 policies.
@@ -89,7 +93,7 @@ def sample_weights(
         mean_counts = jax.jit(jax.vmap(lambda policy: weights.values @ occupancy(world, policy).state))
         starts, directions = _first(start_key, counts, world, weights, policy_prior, mean_counts, num_chains, num_runs)
         atlas, compiled, states, before, history, deepest = None, None, None, None, [], _FIRST_BITS
-        half = max(num_samples // 2, 8)
+        half, accepted = max(num_samples // 2, 8), _ACCEPTED if target_accept is None else target_accept
         for index in range(num_rounds):
             say(f"random policies, round {index + 1}")
             run_key, chain_key, key = jax.random.split(key, 3)
@@ -103,17 +107,15 @@ def sample_weights(
                 say("compiling")
                 with _timed(seconds, "compiling"):
                     given = dict(counts=counts, world=world, weights=weights, **settings)
-                    compiled = compiled_chains(
-                        program, given, num_warmup, num_samples, target_accept, correction, starts[0]
-                    )
+                    compiled = compiled_chains(program, given, max(num_samples, 8), correction, starts[0])
             say(f"sampling, round {index + 1}")
             with _timed(seconds, "sampling"):
                 if states is None:
                     keys = jax.random.split(chain_key, num_chains)
-                    states = warmed_up(compiled, keys, starts, correction, num_warmup, num_samples)
+                    states = warmed_up(compiled, keys, starts, correction, num_warmup, accepted)
                 # The first round is never kept: it finds directions, and what the second has to agree with.
-                number = half if index else max(num_samples // 4, 8)
-                states, samples, stats, _ = compiled(keys, None, states, correction, number)
+                number = half if index else max(min(num_samples // 4, _MOST_FIRST), 8)
+                states, samples, stats, *_ = compiled(keys, None, states, correction, number)
             drawn = jax.tree.map(lambda x, number=number: x[:, :number], samples)
             bits = drawn["intelligence"]
             beyond = float((~(bits <= atlas.deepest)).mean())
