@@ -216,9 +216,9 @@ def test_a_report_of_rewards(folder, tmp_path, others):
 def test_methods_that_cannot_run(monkeypatch):
     monkeypatch.setattr("utiliscope.suite.memo_peer.why_not", lambda: "memo is not installed")
     with pytest.warns(UserWarning, match="memo is left out: memo is not installed"):
-        assert _able(["prior", "memo"], True) == ["prior"]
+        assert _able(["prior", "memo"]) == ["prior"]
     with pytest.raises(InputError, match="memo cannot run: memo is not installed"):
-        _able(["prior", "memo"], False)
+        _able(["memo"])
 
 
 @pytest.mark.parametrize(("option", "value"), [("--agents", "optimal"), ("--seeds", 2), ("--resume", None)])
@@ -256,7 +256,7 @@ def test_tune_from_agents_to_fit(tmp_path):
     result = call("tune", "--out", out, *options, *sizes)
     assert result.exit_code == 0, result.output
     weights = read_weights(out / "weights.toml")
-    assert 0 <= weights.simplicity <= 2 and weights.random_policies == "dirichlet:1"
+    assert 0 <= weights.simplicity <= 2 and weights.random_policies in ("dirichlet:1", "dirichlet:0.5", "dirichlet:2")
     families = pd.read_csv(out / "families.csv").set_index("family")
     assert set(families.index) == {"optimal", "epsilon", "boltzmann", "random", "all families"}
     assert (families.oracle >= families.tuned - 1e-9).all() and np.isfinite(families.tuned).all()
@@ -266,5 +266,6 @@ def test_tune_from_agents_to_fit(tmp_path):
     for name in ("weights.toml", "families.csv"):
         assert (tmp_path / "again" / name).read_text() == (out / name).read_text()
     row = json.loads(next((out / "suite" / "jobs").iterdir()).read_text())["row"]
-    assert row["variant"] == ["intelligence", "intelligence-0.5", "bump", "mixture"]
-    assert np.array(row["grid_evidence"]).shape[:2] == (1, len(row["grid_laws"]))
+    laws = ["intelligence", "intelligence-0.5", "bump", "mixture"]
+    assert row["variant"] == laws + [f"{law} (dirichlet:{c})" for c in (0.5, 2) for law in laws]
+    assert np.array(row["grid_evidence"]).shape[:2] == (3, len(row["grid_laws"]))

@@ -86,4 +86,4 @@ def test_help_says_that_concentrations_are_chosen_among():
         " ".join(CliRunner().invoke(app, [name, "--help"], terminal_width=200).output.split())
         for name in ("tune", "suite")
     )
-    assert "with several, tuning chooses among them" in of_tune and "claims are made for each" in of_suite
+    assert "tuning chooses among them" in of_tune and "1,0.5,2" in of_tune and "claims are made for each" in of_suite

@@ -41,7 +41,7 @@ TailParticles = Annotated[int, typer.Option(help="The same in the worlds' value 
 Concentrations = Annotated[str, typer.Option(help="Of Dirichlet random policies, by commas; claims are made for each.")]
 TriedConcentrations = Annotated[
     str,
-    typer.Option(help="Of Dirichlet random policies, by commas; with several, tuning chooses among them, too."),
+    typer.Option(help="Of Dirichlet random policies, by commas; tuning chooses among them, too."),
 ]
 
 
@@ -71,7 +71,7 @@ def suite(
         run.say("planning")
         from .suite.methods import METHODS
 
-        chosen = _able(_chosen(methods, METHODS, "method"), methods == _ALL)
+        chosen = _able(_chosen(methods, METHODS, "method"))
         jobs, settings = _planned(
             agents, worlds, chosen, goals, episodes, seeds, agents_file, num_particles, tail_particles, concentrations
         )
@@ -106,7 +106,7 @@ def tune(
     batch: Annotated[int, typer.Option(help="Jobs of one world that run together.")] = 16,
     num_particles: Particles = 128,
     tail_particles: TailParticles = 512,
-    concentrations: TriedConcentrations = "1",
+    concentrations: TriedConcentrations = "1,0.5,2",
     resume: Resume = False,
 ) -> None:
     """Choose the weights of simplicity and intelligence on agents whose utility is known.
@@ -153,14 +153,14 @@ def _check_several_families(jobs, agents_file) -> None:
         raise InputError(f"tuning leaves families of agents out in turn, and here is but {listed(families) or 'none'}")
 
 
-def _able(methods, all_of_them) -> list[str]:
-    """The methods that can run here; of all that there are, those that cannot are left out with a warning."""
+def _able(methods) -> list[str]:
+    """The methods that can run here; the others are left out with a warning. Raises InputError where none can."""
     from .suite.methods import why_skipped
 
     reasons = {name: why_skipped(name) for name in methods if why_skipped(name)}
+    if len(reasons) == len(methods):
+        raise InputError("; ".join(f"the method {name} cannot run: {reason}" for name, reason in reasons.items()))
     for name, reason in reasons.items():
-        if not all_of_them:
-            raise InputError(f"the method {name} cannot run: {reason}")
         warnings.warn(f"the method {name} is left out: {reason}", stacklevel=2)
     return [name for name in methods if name not in reasons]
 
