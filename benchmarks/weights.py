@@ -22,6 +22,7 @@ import utiliscope as us
 from utiliscope.atlas_inference import sample_weights
 
 GOAL = 24
+SETTINGS = dict(num_warmup=200, num_samples=1400, target_accept=0.65)
 
 
 def recorded(world, episodes: int, seed: int = 0):
@@ -75,5 +76,5 @@ def _shown(value) -> str:
 
 
 if __name__ == "__main__":
-    rows = table(int(sys.argv[1]) if len(sys.argv) > 1 else 3, num_warmup=200, num_samples=1400)
+    rows = table(int(sys.argv[1]) if len(sys.argv) > 1 else 3, **SETTINGS)
     print_table(pd.DataFrame({"figure": list(rows), "value": [_shown(value) for value in rows.values()]}))

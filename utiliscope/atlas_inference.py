@@ -29,7 +29,6 @@ _FIRST_BITS, _FURTHER, _MOST_BITS = 30.0, 10.0, 300.0  # how far the runs go: fu
 _AGREE_ERRORS, _AGREE_SPREAD = 4.0, 0.1
 _MOST_BEYOND = 0.05
 _RIDGE = 1e-3
-_ACCEPTED = 0.65  # of proposals
 _MOST_FIRST = 150  # draws of each chain in the first round
 
 
@@ -46,7 +45,7 @@ def sample_weights(
     num_warmup: int = 300,
     num_samples: int = 500,
     num_chains: int = 4,
-    target_accept: float | None = None,
+    target_accept: float = 0.8,
     num_particles: int = 256,
     num_runs: int = 16,
     num_rounds: int = 6,
@@ -57,8 +56,9 @@ def sample_weights(
 
     program: `models/weights.py`, or one with the same arguments and sites.
     counts: `[S, A]` how often each action was taken in each state.
-    target_accept: share of proposals that NUTS aims to accept, by default 0.65. Where the step matters less than the
-    place, 0.8 makes steps half as long and twice as many.
+    target_accept: share of proposals that NUTS aims to accept. With many weights what is accepted depends on the place
+    more than on the step: there 0.65 makes steps twice as long and half as many (see `benchmarks/weights.py`). With few
+    weights it makes divergences.
     num_particles: random policies in a splitting run.
     num_runs: of these in each round, in directions that the round before drew. num_rounds: at most, at least 2.
     num_fresh: draws whose intelligence is found again by splitting of its own, with 512 policies.
@@ -93,7 +93,7 @@ def sample_weights(
         mean_counts = jax.jit(jax.vmap(lambda policy: weights.values @ occupancy(world, policy).state))
         starts, directions = _first(start_key, counts, world, weights, policy_prior, mean_counts, num_chains, num_runs)
         atlas, compiled, states, before, history, deepest = None, None, None, None, [], _FIRST_BITS
-        half, accepted = max(num_samples // 2, 8), _ACCEPTED if target_accept is None else target_accept
+        half = max(num_samples // 2, 8)
         for index in range(num_rounds):
             say(f"random policies, round {index + 1}")
             run_key, chain_key, key = jax.random.split(key, 3)
@@ -112,7 +112,7 @@ def sample_weights(
             with _timed(seconds, "sampling"):
                 if states is None:
                     keys = jax.random.split(chain_key, num_chains)
-                    states = warmed_up(compiled, keys, starts, correction, num_warmup, accepted)
+                    states = warmed_up(compiled, keys, starts, correction, num_warmup, target_accept)
                 # The first round is never kept: it finds directions, and what the second has to agree with.
                 number = half if index else max(min(num_samples // 4, _MOST_FIRST), 8)
                 states, samples, stats, *_ = compiled(keys, None, states, correction, number)

@@ -126,7 +126,7 @@ def fit(
     num_chains: Annotated[int, typer.Option(help="Chains.")] = 4,
     target_accept: Annotated[
         float | None,
-        typer.Option(help="Share of proposals that NUTS aims to accept; 0.8, with an atlas 0.65.", show_default=False),
+        typer.Option(help="Share of proposals that NUTS aims to accept; 0.8 if not given.", show_default=False),
     ] = None,
     num_particles: Annotated[
         int | None, typer.Option(help="Random policies in the populations of the value tails.", show_default=False)

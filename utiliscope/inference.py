@@ -80,8 +80,8 @@ def fit(
     method: "nuts"; "svi", a variational `guide` ("low-rank", the default, "flow" or "diagonal") after `num_steps` steps
     (5000), with a Pareto k that tells how wrong it is; "exact", for programs without continuous sites. By default
     "exact" where that is so, "svi" beyond 5000 numbers, else "nuts". Discrete sites are summed out in any case.
-    target_accept: share of proposals that NUTS aims to accept, by default 0.8, and 0.65 with an atlas. With more, steps
-    are shorter, which helps against divergences; see `models/boltzmann_weights.py` for where less is better.
+    target_accept: share of proposals that NUTS aims to accept, 0.8 by default. Above it steps are shorter, which helps
+    against divergences; see `models/boltzmann_weights.py` and `benchmarks/weights.py` for where less is better.
     num_particles: random policies in the value tails' populations, 512 by default, and in the splitting runs of the
     atlas, 256 by default. tail_bits: how far the tails go at most (200); beyond it intelligence is a lower bound,
     flagged.
@@ -247,7 +247,7 @@ def _by_atlas(key, function, inputs, wanted, shape, method, only, prior_predicti
         num_warmup=shape.num_warmup,
         num_samples=shape.num_samples,
         num_chains=shape.num_chains,
-        target_accept=only["target_accept"],
+        target_accept=shape.target_accept,
         num_particles=inputs.num_particles,
         num_fresh=_FRESH,
         progress=inputs.say,
