@@ -198,6 +198,11 @@ def test_guides_are_compared():
     assert not any("min_ess" in one["posterior"].attrs for one in (together, apart, alone))
 
 
+def test_a_single_candidate_identifies_nothing():
+    told = found(summed([11.0, 5.0], [6.0, 6.0]).isel(utility=[0]))["identified"]
+    assert told.says.startswith("not asked: one is the only candidate") and not told.good
+
+
 @pytest.mark.slow
 def test_behaviour_with_a_goal():
     told = found(fitted(["left"] * 400))

@@ -102,6 +102,9 @@ def _identified(posterior):
         says = f"{int((best >= _CLEAR).sum())} of {len(best)} operators have a utility with {_CLEAR:.0%}"
         return Finding("identified", says, bool((best >= _CLEAR).all()))
     chances = table["probability"].to_numpy()
+    if len(chances) == 1:
+        says = f"not asked: {table['utility'][0]} is the only candidate; give others to compare it with"
+        return Finding("identified", says, False)
     entropy = abs(float((chances[chances > 0] * np.log2(chances[chances > 0])).sum()))
     number = int(np.searchsorted(np.cumsum(chances), _CLEAR)) + 1
     best = f"{table['utility'][0]} has {chances[0]:.3f}; entropy {entropy:.2f} of {np.log2(len(chances)):.2f} bits"
