@@ -5,12 +5,14 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import pytest
 from numpyro import distributions as dist
 from utiliscope.models.weights import weights as weights_program
 
 import utiliscope as us
 from utiliscope.atlas import Atlas, _coefficients, atlas_bits, joined, make_atlas
+from utiliscope.atlas_chains import compiled_chains, warmed_up
 from utiliscope.atlas_inference import sample_weights
 
 KEY = jax.random.key(0)
@@ -168,3 +170,27 @@ def test_posterior_against_importance_sampling(law):
     assert told["settled"] and told["rounds"] >= 2 and told["k_hat"] < 0.7
     assert abs(told["discrepancy"]) < 5 * np.hypot(told["discrepancy_error"], 0.1)
     assert told["share_beyond"] < 0.05 and stats["diverging"].sum() < 0.01 * g.size
+
+
+def test_chains_warm_up_together():
+    """A normal density of known variances: its scales are those, and all chains end with one step size."""
+    spread = np.array([1e-2, 1.0, 50.0])
+
+    def program(atlas):
+        numpyro.sample("x", dist.Normal(0.0, spread).to_event(1))
+
+    with jax.enable_x64(True):
+        starts = [dict(x=jnp.asarray(spread * place)) for place in (-1.0, 0.5, 1.0)]
+        compiled = compiled_chains(program, {}, 200, np.zeros(()), starts[0])
+        keys = jax.random.split(KEY, len(starts))
+        states = warmed_up(compiled, keys, starts, np.zeros(()), 200, 0.8)
+        _, samples, stats, *_ = compiled(keys, None, states, np.zeros(()), 200)
+    (variance,) = states[0].adapt_state.inverse_mass_matrix.values()
+    # The gradient of a normal is z / var: their ratio is exact, whatever was drawn.
+    np.testing.assert_allclose(variance, spread**2, rtol=1e-6)
+    assert len({float(state.adapt_state.step_size) for state in states}) == 1
+    assert abs(stats["accept_prob"].mean() - 0.8) < 0.1
+    assert (
+        samples["x"].shape == (3, 200, 3)
+        and (abs(np.log(samples["x"].std((0, 1)) / spread)) < 5 / np.sqrt(2 * 400)).all()
+    )
