@@ -69,9 +69,10 @@ class Intelligence:
         `grid_laws`. With simplicity alpha the posterior is softmax(evidence - alpha ln 2 K); that of a mixture with a
         share e of random operators is had from ln(e + (1 - e) exp(evidence)): no other run is needed.
 
-        A recording's numbers do not depend on those that it comes with: each is read by itself (see `reader`). One run
-        of splitting for each candidate and concentration serves all laws, and goes as far as the most demanding one
-        asks: seconds for each recording.
+        A recording's numbers do not depend on those that it comes with: each is read by itself (see `reader`), which on
+        a processor is many times less work than all together under vmap (`benchmarks/vmapped.py`). One run of splitting
+        for each candidate and concentration serves all laws, and goes as far as the most demanding one asks: seconds
+        for each recording.
         """
         read = self.reader(key, suite_world, candidates)
         return joined_readings([read(behaviour) for behaviour in behaviours])
