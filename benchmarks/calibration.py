@@ -24,7 +24,8 @@ from markdown_table import print_table
 from numpyro import distributions as dist
 
 import utiliscope as us
-from utiliscope.calibration import calibrate, plot_calibration, probability_score
+from utiliscope.calibration import calibrate, plot_calibration
+from utiliscope.stated_probabilities import probability_score
 
 
 @cache

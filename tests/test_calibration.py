@@ -13,8 +13,9 @@ from numpyro import distributions as dist
 from scipy.stats import kstest
 
 import utiliscope as us
-from utiliscope.calibration import calibrate, plot_calibration, probability_score
+from utiliscope.calibration import calibrate, plot_calibration
 from utiliscope.rank_uniformity import _two_sided, cumulative, envelope, is_outside, p_value, rank
+from utiliscope.stated_probabilities import probability_score
 
 sys.path.append(str(pathlib.Path(__file__).parent.parent / "benchmarks"))
 import calibration
@@ -88,6 +89,19 @@ def test_probability_score():
     score, error, chance = probability_score(bold, true)
     assert chance < 1e-4 and score[-1] < -5 * error[-1]
     assert probability_score(np.full((50, 2), 0.5), np.tile([0, 1], 25))[2] == 1.0
+
+
+def test_probabilities_near_certainty():
+    """Truths drawn as stated are called wrong as seldom as p says, where one in twenty is a surprise."""
+    random = np.random.default_rng(5)
+    stated = np.array([[0.95, 0.04, 0.01]]).repeat(60, 0)
+    true = (random.random((60, 60, 1)) > stated.cumsum(1)).sum(-1)
+    chances = np.array([probability_score(stated, each)[2] for each in true])
+    for level in (0.05, 0.2, 0.5):
+        assert abs(np.mean(chances <= level) - level) < 5 * np.sqrt(level * (1 - level) / len(chances))
+    sure = np.array([[1.0, 0.0]]).repeat(50, 0)
+    assert probability_score(sure, np.zeros(50, int))[2] == 1.0
+    assert probability_score(sure, np.eye(50, dtype=int)[0])[2] == 0.0
 
 
 def _means(seen):

@@ -20,11 +20,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpyro.infer import NUTS
-from scipy.stats import f as fisher
 
 from .errors import InputError, check_whole
 from .picture_style import BLUE, FAINT, INK, MUTED, RED
 from .rank_uniformity import cumulative, envelope, is_outside, p_value, rank
+from .stated_probabilities import probability_score
 from .summation import latent_sites, over_cells, summed_program
 
 _COLUMNS = 4
@@ -206,30 +206,6 @@ def _autocorrelation(draws):
     with np.errstate(invalid="ignore"):
         each = (apart[:, 1:] * apart[:, :-1]).sum(1)[varies] / variance[varies]
     return float(each.mean()) if varies.any() else 0.0
-
-
-def probability_score(probability, utility):
-    """Whether stated probabilities `[N, ..., U]` are those with which utilities `[N, ...]` are true.
-
-    Returns scores `[U + 1]`, their standard errors, and the p-value of Hotelling's test that all are 0. The first U
-    are the means of [U is true] - P(U); the last of P(true) - sum P^2, which is below 0 for overconfidence.
-    """
-    probability, utility = np.asarray(probability, float), np.asarray(utility)
-    apart = np.eye(probability.shape[-1])[utility] - probability
-    scores = np.concatenate([apart, (apart * probability).sum(-1, keepdims=True)], axis=-1)
-    scores = scores.reshape(len(scores), -1, scores.shape[-1]).mean(1)
-    number, mean = len(scores), scores.mean(0)
-    # Probabilities sum to 1: one of their scores, and whatever else never varies, says nothing new.
-    kept = np.flatnonzero(scores.std(0) > 1e-12)
-    kept = kept[1:] if len(kept) > 1 else kept
-    free = len(kept)
-    if not 0 < free < number:
-        return mean, scores.std(0) / math.sqrt(number), 1.0
-    covariance = np.atleast_2d(np.cov(scores[:, kept].T))
-    squared = number * mean[kept] @ np.linalg.pinv(covariance, rcond=1e-9) @ mean[kept]
-    free = np.linalg.matrix_rank(covariance, rtol=1e-9)
-    chance = fisher.sf(squared * (number - free) / (free * (number - 1)), free, number - free)
-    return mean, scores.std(0, ddof=1) / math.sqrt(number), float(chance)
 
 
 def plot_calibration(result: Calibration, title: str = "") -> Figure:
