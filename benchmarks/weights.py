@@ -1,4 +1,6 @@
-"""Weights of 25 states on a 5x5 grid, from episodes of a near-optimal agent: `python benchmarks/weights.py [EPISODES [ACCEPT]]`.
+"""Weights of 25 states on a 5x5 grid, from episodes of a near-optimal agent.
+
+    python benchmarks/weights.py [EPISODES [ACCEPT]]
 
 The agent goes to a corner, with 10 % random actions, in episodes of 20 steps (slip 0.1, discount 0.9). What is wanted:
 R-hat below 1.01 and an effective sample size above 400 for all weights, the policy and the intelligence, within three

@@ -57,8 +57,8 @@ def sample_weights(
     program: `models/weights.py`, or one with the same arguments and sites.
     counts: `[S, A]` how often each action was taken in each state.
     target_accept: share of proposals that NUTS aims to accept. With many weights what is accepted depends on the place
-    more than on the step: there 0.65 makes longer and fewer steps (see `benchmarks/weights.py`). With few weights it makes
-    divergences.
+    more than on the step: there 0.65 makes longer and fewer steps (see `benchmarks/weights.py`). With few weights it
+    makes divergences.
     num_particles: random policies in a splitting run.
     num_runs: of these in each round, in directions that the round before drew. num_rounds: at most, at least 2.
     num_fresh: draws whose intelligence is found again by splitting of its own, with 512 policies.
