@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import pytest
 import scipy.stats
 
 import utiliscope as us
-from utiliscope import tails
+from utiliscope import curve_engines, tails
 from utiliscope.cache import cache_folder
 from utiliscope.chains import memoryless_chains as chains
 from utiliscope.curves import curve_of_levels
@@ -18,7 +19,8 @@ from utiliscope.payoffs import as_payoffs, stack_payoffs
 from utiliscope.planning import value_range
 from utiliscope.splitting import Run
 from utiliscope.tails import ValueTail
-from utiliscope.traced_splitting import Particles, plain_mover, row_mover, world_links
+from utiliscope.traced_rows import row_mover, world_links
+from utiliscope.traced_splitting import Particles, plain_mover
 
 KEY = jax.random.key(0)
 AVAILABLE = np.array([[True, True, True], [True, True, False], [True, False, True], [False, True, False]])
@@ -100,6 +102,9 @@ def assert_follows(tail, values, chances=None, *, num_particles=512):
     assert (np.abs(bits - exact)[~bound] <= 5 * errors[~bound] + 1e-9).all()
     assert (exact[bound] >= bits[bound] - 5 * errors[bound]).all()
     return bound
+
+
+UNEVEN = us.Dirichlet(np.arange(1, 13).reshape(4, 3) / 4)
 
 
 # The whole curve against enumeration
@@ -286,8 +291,8 @@ def test_rank_one_moves_keep_exact_values(name, prior):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "prior",
-    [us.UniformDeterministic(), us.Dirichlet(2.0), us.Dirichlet(np.arange(1, 13).reshape(4, 3) / 4)],
-    ids=["deterministic", "flat", "uneven"],
+    [us.UniformDeterministic(), us.Dirichlet(2.0), UNEVEN, us.Dirichlet(100 * UNEVEN.concentration)],
+    ids=["deterministic", "flat", "uneven", "narrow"],
 )
 def test_moves_leave_the_prior_cut_off_at_a_level_invariant(prior):
     """Exact samples above a level, moved, are still that: both kernels, first two moments of values and rows."""
@@ -358,6 +363,27 @@ def test_reported_errors_over_repeats(name, monkeypatch):
     print(f"{name}: bias {bias:.2f}, spread over reported {ratio:.3f}, {bits.mean():.3f} +- {errors.mean():.3f} bits")
     assert abs(bias) < 5
     assert abs(ratio - 1) < 0.15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["grid", "smooth"])
+def test_reported_errors_of_moves_in_jax(name, monkeypatch):
+    """What accelerators run: 150 repeats, so that spreads are known to 6 %."""
+    monkeypatch.setenv("UTILISCOPE_CACHE", "off")
+    monkeypatch.setattr(curve_engines, "can_split_rows", lambda *_: False)
+    world, utility, value, exact, prior = repetition_worlds()[name]
+    payoffs, settings = as_payoffs(world, utility), (128, 1, 0.995, np.inf, 600.0)
+    best, found = value_range(world, payoffs)[1], []
+    tasks = [curve_engines.Task(str(n), jax.random.key(n), payoffs, 1e-9 * best, best) for n in range(150)]
+    with ThreadPoolExecutor(1) as pool:
+        for curve in curve_engines.curves(world, prior, settings, tasks, pool):
+            place = min(np.searchsorted(curve["values"], value - 1e-6), len(curve["values"]) - 1)
+            found.append((-curve["log2_prob"][place], curve["log2_error"][place]))
+    bits, errors = np.array(found).T
+    ratio = bits.std(ddof=1) / math.sqrt(np.mean(errors**2))
+    bias = (bits.mean() - exact) / (bits.std(ddof=1) / math.sqrt(len(bits)))
+    print(f"{name}: bias {bias:.2f}, spread over reported {ratio:.3f}, {bits.mean():.3f} +- {errors.mean():.3f} bits")
+    assert abs(bias) < 5 and abs(ratio - 1) < 5 / math.sqrt(2 * len(bits))
 
 
 # The curve as an object

@@ -5,17 +5,18 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from .chains import memoryless_chains
 from .curves import curve_of_ladder, curve_of_levels
+from .devices import accelerated, over_devices
 from .payoffs import Payoffs
 from .policies import UniformDeterministic, choice_states
 from .row_splitting import MOST_INVERTED, Patches, WholeInverses, can_split_rows, draw_rows, row_problem
 from .sequences import ActionSequences
 from .splitting import split
 from .tempering import temper
-from .traced_splitting import levels_of, plain_mover, row_mover, traced_split, world_links
+from .traced_rows import row_mover, world_links
+from .traced_splitting import levels_of, plain_mover, traced_split
 from .world.model import WorldModel, bare, reachable_states
 
 _PARTICLES_OF_A_CHAIN, _FEWEST_CHAINS = 64, 16
@@ -46,10 +47,9 @@ def curves(world, policy_prior, settings, tasks, pool):
         parts = [curves(world, policy_prior, settings, group, pool) for group in groups]
         return (next(parts[kind]) for kind in remember)
     by_rows = by_rows and not any(remember)
-    accelerated = jax.default_backend() != "cpu"
-    if can_split_rows(world, policy_prior) and not (accelerated and by_rows):
+    if can_split_rows(world, policy_prior) and not (accelerated() and by_rows):
         one = _by_compiled_moves(world, policy_prior, settings, max(1, os.cpu_count() // len(tasks)))
-    elif by_rows and (accelerated or len(jax.local_devices()) > 1):
+    elif by_rows and (accelerated() or len(jax.local_devices()) > 1):
         return _on_devices(world, policy_prior, settings, tasks)
     else:
         one = (_by_rows if by_rows else _by_evaluation)(world, policy_prior, settings)
@@ -91,7 +91,7 @@ def _by_evaluation(world, policy_prior, settings):
     @jax.jit
     def run(key, payoffs, tolerance, best):
         mover = plain_mover(world, payoffs, policy_prior, num_particles=num_particles, num_sweeps=num_sweeps)
-        return traced_split(key, mover, num_particles=num_particles, tolerance=tolerance, best=best, **ends)
+        return traced_split(key, mover, tolerance=tolerance, best=best, **ends)
 
     def curve(task):
         levels = levels_of(run(task.key, task.payoffs, np.float64(task.tolerance), np.float64(task.best)))
@@ -115,18 +115,15 @@ def _by_rows(world, policy_prior, settings):
 
 def _on_devices(world, policy_prior, settings, tasks):
     """The same for many utilities at once: each device takes its share of them, side by side."""
-    devices = jax.local_devices()
+    devices = len(jax.local_devices())
     parts = [memoryless_chains(world, task.payoffs) for task in tasks]
     most = max(len(goes_on) for goes_on, _ in parts)
     each = settings[0] * most * world.num_states**2
-    batch = len(devices) * max(1, min(_MOST_TOGETHER // each, -(-len(tasks) // len(devices))))
+    batch = devices * max(1, min(_MOST_TOGETHER // each, -(-len(tasks) // devices)))
     one = _row_run(world, policy_prior, settings)
     # Typed keys do not travel to a mesh as arrays do.
     kind = jax.random.key_impl(tasks[0].key)
-    run = jax.vmap(lambda key, *rest: one(jax.random.wrap_key_data(key, impl=kind), *rest))
-    mesh = Mesh(np.array(devices), ("utility",), axis_types=(AxisType.Auto,))
-    spread = PartitionSpec("utility")
-    run = jax.jit(jax.shard_map(run, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False))
+    run = over_devices(lambda key, *rest: one(jax.random.wrap_key_data(key, impl=kind), *rest))
     for start in range(0, len(tasks), batch):
         # The last batch is filled up with copies of its last utility, so that all have one shape.
         some = [*range(start, min(start + batch, len(tasks)))]
@@ -157,7 +154,7 @@ def _row_run(world, policy_prior, settings):
         mover = row_mover(
             world, links, (goes_on, paid), policy_prior, num_particles=num_particles, num_sweeps=num_sweeps
         )
-        populations = traced_split(key, mover, num_particles=num_particles, tolerance=tolerance, best=best, **ends)
+        populations = traced_split(key, mover, tolerance=tolerance, best=best, **ends)
         return populations._replace(particles=None)
 
     return run

@@ -103,7 +103,8 @@ class Dirichlet(eqx.Module):
         """Move probability between two actions by a random walk on their log odds.
 
         The split of a Dirichlet row between two actions is a Beta of their concentrations. The walk's scale is drawn
-        anew each time (log-uniform from 0.25 to 8), so that near-deterministic rows move as freely as even ones.
+        anew each time (log-uniform from 0.25 to 8, times the spread of those log odds as a multiple of that at
+        concentration 1), so that near-deterministic rows and narrow ones move as freely as even ones.
         Returns the new row and the log ratio of densities, in log odds, for the Metropolis-Hastings test.
 
         state: whose row it is; only concentrations of states and actions ask for it.
@@ -116,15 +117,15 @@ class Dirichlet(eqx.Module):
         total = row[first] + row[second]
         tiny = jnp.finfo(row.dtype).tiny
         odds = jnp.log(jnp.maximum(row[first], tiny)) - jnp.log(jnp.maximum(row[second], tiny))
-        moved = odds + 0.25 * 2.0 ** (5.0 * draws[0]) * ndtri(draws[1])
+        own = self.concentration if np.ndim(self.concentration) == 0 else jnp.asarray(self.concentration)[state]
+        one, other = jnp.broadcast_to(jnp.asarray(own, row.dtype), row.shape)[jnp.array([first, second])]
+        # Nearly: exact for two concentrations of 1 and for large ones.
+        spread = 0.5 * jnp.sqrt((1 + one) / one**2 + (1 + other) / other**2)
+        moved = odds + 0.25 * 2.0 ** (5.0 * draws[0]) * spread * ndtri(draws[1])
         share = jax.nn.sigmoid(moved)
         new = row.at[first].set(total * share).at[second].set(total * jax.nn.sigmoid(-moved))
-        if np.ndim(self.concentration) == 0:
-            log_ratio = self.concentration * (_log_spread(moved) - _log_spread(odds))
-        else:
-            one, other = jnp.asarray(self.concentration)[state][jnp.array([first, second])]
-            log_ratio = one * (jax.nn.log_sigmoid(moved) - jax.nn.log_sigmoid(odds))
-            log_ratio = log_ratio + other * (jax.nn.log_sigmoid(-moved) - jax.nn.log_sigmoid(-odds))
+        log_ratio = one * (jax.nn.log_sigmoid(moved) - jax.nn.log_sigmoid(odds))
+        log_ratio = log_ratio + other * (jax.nn.log_sigmoid(-moved) - jax.nn.log_sigmoid(-odds))
         movable = available.sum() > 1
         return jnp.where(movable, new, row), jnp.where(movable, log_ratio, 0.0)
 
@@ -151,7 +152,3 @@ def choice_states(world: World, reachable: np.ndarray) -> np.ndarray:
 def _random_choice(key, available):
     scores = jnp.where(available, jax.random.uniform(key, available.shape), -1.0)
     return jax.nn.one_hot(jnp.argmax(scores), available.shape[0], dtype=scores.dtype)
-
-
-def _log_spread(odds):
-    return jax.nn.log_sigmoid(odds) + jax.nn.log_sigmoid(-odds)
