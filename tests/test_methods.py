@@ -90,6 +90,23 @@ def test_claims_are_posteriors_of_each_recording_by_itself(name):
     }
 
 
+@pytest.mark.slow
+def test_intelligence_under_vmap():
+    """What accelerators do: the same within errors, and a recording's numbers whatever it comes with."""
+    settings = dict(grid=GRID, concentrations=(1.0, 0.5), num_particles=64, tail_particles=64)
+    one_by_one, together = Intelligence(**settings), Intelligence(**settings, under_vmap=True)
+    assert together.together and not one_by_one.together
+    found, other = (method(KEY, PLACE, CANDIDATES, BEHAVIOURS) for method in (together, one_by_one))
+    alone = together(KEY, PLACE, CANDIDATES, BEHAVIOURS[2:])
+    for law, claims in found.claims.items():
+        np.testing.assert_array_equal(alone.claims[law].log_prob[0], claims.log_prob[2])
+    grids, errors = ([np.array(one.kept[entry]) for one in (found, other)] for entry in ("grid_evidence", "grid_error"))
+    assert grids[0].shape == (3, 2, 4, len(CANDIDATES))
+    # Each error is a mean over candidates.
+    apart = np.sqrt(np.mean(np.subtract(*grids) ** 2, axis=-1))
+    assert (apart[..., 1:] <= 5 * np.hypot(*errors)[..., 1:]).all() and (apart[..., 0] == 0).all()
+
+
 @pytest.mark.parametrize("name", ["boltzmann", "maxent"])
 def test_plans_say_the_same_of_a_recording_whatever_it_comes_with(name):
     """To the last digit: rows of a resumed suite are those of an unbroken one."""

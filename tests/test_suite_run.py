@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from utiliscope.marginal import Evidence
+from utiliscope.suite import intelligence
 from utiliscope.suite.execution import execute
 from utiliscope.suite.executors.processes import Processes
 from utiliscope.suite.executors.serial import Serial
@@ -36,16 +37,23 @@ def read(monkeypatch):
         counted["number"] = len(candidates)
         return [None]
 
-    def found(self, key, behaviour, measure, tables):
+    def found(key, counts, measure, **options):
         if counted["recordings"] == counted["stop"]:
             raise KeyboardInterrupt
         counted["recordings"] += 1
+        return counts.sum()
+
+    def weighed(number, tables):
         zeros = np.zeros((tables.number, counted["number"]))
-        slope = np.linspace(0.0, behaviour.num_decisions, counted["number"])
-        return Evidence(zeros + slope, zeros, zeros, zeros[0] > 0), [0.0] * counted["number"]
+        return Evidence(zeros + np.linspace(0.0, number, counted["number"]), zeros, zeros, zeros[0] > 0)
 
     monkeypatch.setattr(Intelligence, "gauges", gauges)
-    monkeypatch.setattr(Intelligence, "_evidence", found)
+    monkeypatch.setattr(intelligence, "posterior_bits", found)
+    monkeypatch.setattr(intelligence, "evidence", weighed)
+    monkeypatch.setattr(intelligence, "_mean_bits", lambda _: [0.0] * counted["number"])
+    monkeypatch.setattr(
+        intelligence, "posterior_bits_together", lambda keys, many, _, **__: [found(None, one, None) for one in many]
+    )
     return counted
 
 
@@ -55,6 +63,14 @@ def test_a_row_is_there_before_the_next_recording_is_read(read):
         assert next(rows)[0] == job
         assert read["recordings"] == number and read["gauges"] == 1
     assert next(rows, None) is None
+
+
+def test_on_accelerators_a_batch_is_read_in_one_go(read):
+    together, one_by_one = (dict(run_batch(JOBS, SETTINGS | some)) for some in ({"under_vmap": True}, {}))
+    assert together == one_by_one and list(together) == list(JOBS)
+    rows = run_batch(JOBS, SETTINGS | {"under_vmap": True})
+    read["recordings"] = 0
+    assert next(rows)[0] == JOBS[0] and read["recordings"] == len(JOBS)
 
 
 def test_an_interrupt_costs_the_job_in_progress(tmp_path, read):

@@ -27,7 +27,7 @@ from .world.possible import PossibleWorlds, World
 
 _LEVELS = 16  # between two looks at what is left: 6.6 bits
 _NEGLIGIBLE = 2.0**-5  # of the evidence; counted in its error
-_MOST_BITS = 600.0
+MOST_BITS = 600.0
 _END = 0.2  # share of a curve's bits that tell how it goes on
 _ROUNDING = 1e-12
 _UNKNOWN = 0.15  # standard error of what is extrapolated, relative
@@ -112,35 +112,106 @@ def posterior_bits(
     splitting, as in `value_tail`, whose errors these have. Nothing is kept on disk. `key` is consumed.
 
     Costs, for each utility, splitting from the posterior's bulk to where the evidence ends, utilities side by side.
+    Many recordings at once are read on a device by `posterior_bits_together`.
     """
     check_whole("num_particles", num_particles, 8)
-    world, prior = measure.world, measure.policy_prior
-    counts = np.asarray(counts, np.float64)
-    if counts.shape != (world.num_states, world.num_actions) or not (np.isfinite(counts) & (counts >= 0)).all():
-        raise InputError(
-            f"counts have shape {counts.shape}; give how often each action was taken, [states, actions] = "
-            f"({world.num_states}, {world.num_actions}), none below 0"
-        )
-    posterior = Dirichlet(np.broadcast_to(prior.rows(world), counts.shape) + counts)
-    seed = np.asarray(jax.random.key_data(key))
+    posterior = updated(measure, counts)
 
     def one(u):
-        problem = measure.problems[u]
-        if problem is None:
+        if measure.problems[u] is None:
             return None
-        # As in value tails: a utility's numbers do not depend on its place among others.
-        own = int(fingerprint(*(np.asarray(part) for part in jax.tree.leaves(by_itself(measure.payoffs[u]))))[:16], 16)
-        random = np.random.default_rng([*seed.ravel().tolist(), own])
-        policy = draw_rows(random, posterior, np.asarray(world.available), num_particles)
-        problem = problem._replace(concentration=np.ascontiguousarray(posterior.concentration))
-        return _climbed(WholeInverses(random, problem, policy, num_sweeps), random, _Curve(measure, u), tables)
+        return bits_of_one(key, posterior, measure, u, tables=tables, size=(num_particles, num_sweeps))
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(one, range(len(measure.problems))))
 
 
-class _Curve:
-    """The prior's tail of one utility, on the host."""
+def updated(measure: Gauge, counts) -> Dirichlet:
+    """The prior's rows after `counts` `[S, A]` of actions. Raises InputError where they are not that."""
+    world, counts = measure.world, np.asarray(counts, np.float64)
+    if counts.shape != (world.num_states, world.num_actions) or not (np.isfinite(counts) & (counts >= 0)).all():
+        raise InputError(
+            f"counts have shape {counts.shape}; give how often each action was taken, [states, actions] = "
+            f"({world.num_states}, {world.num_actions}), none below 0"
+        )
+    return Dirichlet(np.broadcast_to(measure.policy_prior.rows(world), counts.shape) + counts)
+
+
+def seed_of(measure: Gauge, u: int) -> int:
+    """A whole number for one utility: as in value tails, what is drawn for it does not depend on its place."""
+    parts = jax.tree.leaves(by_itself(measure.payoffs[u]))
+    return int(fingerprint(*(np.asarray(part) for part in parts))[:16], 16)
+
+
+def bits_of_one(key, posterior: Dirichlet, measure: Gauge, u: int, *, tables, size) -> PosteriorBits:
+    """For one utility, by compiled moves. size: numbers of particles and of sweeps between levels."""
+    random = np.random.default_rng([*np.asarray(jax.random.key_data(key)).ravel().tolist(), seed_of(measure, u)])
+    policy = draw_rows(random, posterior, np.asarray(measure.world.available), size[0])
+    problem = measure.problems[u]._replace(concentration=np.ascontiguousarray(posterior.concentration))
+    population = WholeInverses(random, problem, policy, size[1])
+    record = Record(np.empty((_LEVELS, size[0])), *np.zeros((2, _LEVELS), int), np.zeros(1))
+    harvest, last, enough = Harvest(Curve(measure, u), tables, population.values), False, False
+    while not (last or enough):
+        levels, last = population.climb(random, (*harvest.curve.ends, MOST_BITS), record)
+        killed = [record.killed[index, :dead].copy() for index, dead in enumerate(record.dead[:levels])]
+        enough = harvest.take(killed, record.alive[:levels].tolist(), population.values, last)
+    return harvest.gathered()
+
+
+class Harvest:
+    """What splitting of one utility has left behind so far, from the bulk upwards, and whether that is enough.
+
+    curve: the utility's. values: `[N]` of the first population.
+    """
+
+    def __init__(self, curve, tables, values):
+        self.curve, self.tables, self.size = curve, tables, len(values)
+        self.values, self.log_mass, self.starts, self.alive = [], [], [], []
+        self.log_left, self.total, self.found = 0.0, np.full(tables.number, -np.inf), 0
+        self.before, self.cut = (0.0, float(curve.bits(values.min())[0])), False
+
+    def take(self, killed, alive, values, last) -> bool:
+        """Whether that was enough: what has fallen at some levels, and how many were above each.
+
+        values: `[N]` of the population that is left. last: whether it cannot go on; then the whole of it is the last
+        of `killed`.
+        """
+        first = len(self.values)
+        for index, (some, above) in enumerate(zip(killed, alive, strict=True)):
+            ended = last and index + 1 == len(killed)
+            self._fallen(some, 0 if ended else above)
+            if not ended:
+                self.log_left += np.log(above / self.size)
+        new = self.curve.bits(np.concatenate(self.values[first:]))[0]
+        self.total = np.logaddexp(self.total, self.tables.log_sum(new, np.concatenate(self.log_mass[first:])))
+        level = (-self.log_left / np.log(2), float(self.curve.bits(values.min())[0]))
+        self.cut = last or level[0] >= MOST_BITS
+        enough = self.cut or self.tables.negligible(self.total, self.before, level, _NEGLIGIBLE)
+        self.before = level
+        if enough and not last:
+            self._fallen(np.sort(values), 0)
+        return enough
+
+    def gathered(self) -> PosteriorBits:
+        """All of it."""
+        values, log_mass = np.concatenate(self.values), np.concatenate(self.log_mass)
+        bits, error, beyond = self.curve.bits(values)
+        starts, alive = np.array(self.starts), np.array(self.alive)
+        return PosteriorBits(bits, error, log_mass, starts, alive, self.size, beyond, bool(self.cut))
+
+    def _fallen(self, some, above):
+        self.values.append(some)
+        self.log_mass.append(np.full(len(some), self.log_left - np.log(self.size)))
+        self.starts.append(self.found)
+        self.alive.append(above)
+        self.found += len(some)
+
+
+class Curve:
+    """The prior's tail of one utility, on the host.
+
+    ends: where splitting has to end, short of the best value known, and the tolerance of values.
+    """
 
     def __init__(self, measure, u):
         tails = measure.tails
@@ -148,6 +219,7 @@ class _Curve:
         self.values, self.heights, self.errors = values, heights, errors
         self.tolerance, self.best, self.slope = float(tails.tolerance[u]), measure.best[u], measure.slope[u]
         self.scale = max(self.best - values[0], self.tolerance)
+        self.ends = (self.best - _ROUNDING * self.scale, self.tolerance)
 
     def bits(self, value):
         """Bits, their standard errors, and whether the curve ends before: then they go on by its last slope."""
@@ -157,46 +229,6 @@ class _Curve:
         bits = np.interp(value, self.values, self.heights, left=0.0) + onward
         error = np.hypot(np.interp(value, self.values, self.errors, left=0.0), _UNKNOWN * onward)
         return bits, error, value > self.values[-1]
-
-
-def _climbed(population, random, curve, tables) -> PosteriorBits:
-    size = len(population.values)
-    ends = (curve.best - _ROUNDING * curve.scale, curve.tolerance, _MOST_BITS)
-    record = Record(np.empty((_LEVELS, size)), *np.zeros((2, _LEVELS), int), np.zeros(1))
-    values, log_mass, starts, alive = [], [], [], []
-    log_left, total, found, done = 0.0, np.full(tables.number, -np.inf), 0, False
-
-    def fallen(some, log_each, above):
-        nonlocal total, found
-        values.append(some.copy())
-        log_mass.append(np.full(len(some), log_each))
-        starts.append(found)
-        alive.append(above)
-        found += len(some)
-
-    before = (0.0, float(curve.bits(population.values.min())[0]))
-    while not done:
-        levels, last = population.climb(random, ends, record)
-        first = len(values)
-        for index in range(levels):
-            dead, above = int(record.dead[index]), int(record.alive[index])
-            ended = last and index + 1 == levels
-            fallen(record.killed[index, :dead], log_left - np.log(size), 0 if ended else above)
-            if not ended:
-                log_left += np.log(above / size)
-        new = curve.bits(np.concatenate(values[first:]))[0]
-        total = np.logaddexp(total, tables.log_sum(new, np.concatenate(log_mass[first:])))
-        level = (-log_left / np.log(2), float(curve.bits(population.values.min())[0]))
-        cut = last or record.bits[0] >= _MOST_BITS
-        done = cut or tables.negligible(total, before, level, _NEGLIGIBLE)
-        before = level
-    if not last:
-        fallen(np.sort(population.values), log_left - np.log(size), 0)
-    values = np.concatenate(values)
-    bits, error, beyond = curve.bits(values)
-    return PosteriorBits(
-        bits, error, np.concatenate(log_mass), np.array(starts), np.array(alive), size, beyond, bool(cut)
-    )
 
 
 def _best(world, payoffs):

@@ -9,10 +9,12 @@ import numpy as np
 
 from utiliscope.behaviour import Behaviour, check_fits
 from utiliscope.cache import fingerprint
+from utiliscope.devices import accelerated
 from utiliscope.laws import BumpLaw, ExponentialLaw, IntelligenceLaw, RandomMixture
 from utiliscope.marginal import Evidence, LawTables, evidence
 from utiliscope.policies import Dirichlet
 from utiliscope.posterior_bits import Gauge, gauge, posterior_bits
+from utiliscope.posteriors_together import posterior_bits_together
 
 from .claims import Claims, Reading, claimed, joined_readings
 
@@ -51,6 +53,8 @@ class Intelligence:
 
     simplicity: weight on code length. grid: laws whose evidence is kept, at all concentrations. num_particles: of
     splitting from each posterior; tail_particles: of the value tails, once for each world, concentration and candidate.
+    under_vmap: whether recordings are read all together in one compiled program; on accelerators if not given. On a
+    processor that is ten times as much work as one by one (`benchmarks/vmapped.py`).
     """
 
     laws: Mapping[str, IntelligenceLaw] = field(default_factory=lambda: LAWS)
@@ -59,6 +63,12 @@ class Intelligence:
     simplicity: float = 1.0
     num_particles: int = 128
     tail_particles: int = 512
+    under_vmap: bool | None = None
+
+    @property
+    def together(self) -> bool:
+        """See `methods.Method`."""
+        return accelerated() if self.under_vmap is None else self.under_vmap
 
     def __call__(self, key, suite_world, candidates, behaviours: list[Behaviour]) -> Reading:
         """Claims with `bits`; extra: the Monte Carlo error of the evidence in nats, and the share of evidence from
@@ -69,37 +79,48 @@ class Intelligence:
         `grid_laws`. With simplicity alpha the posterior is softmax(evidence - alpha ln 2 K); that of a mixture with a
         share e of random operators is had from ln(e + (1 - e) exp(evidence)): no other run is needed.
 
-        A recording's numbers do not depend on those that it comes with: each is read by itself (see `reader`), which on
-        a processor is many times less work than all together under vmap (`benchmarks/vmapped.py`). One run of splitting
-        for each candidate and concentration serves all laws, and goes as far as the most demanding one asks: seconds
-        for each recording.
+        A recording's numbers do not depend on those that it comes with. One run of splitting for each candidate and
+        concentration serves all laws, and goes as far as the most demanding one asks: seconds for each recording.
         """
-        read = self.reader(key, suite_world, candidates)
-        return joined_readings([read(behaviour) for behaviour in behaviours])
+        if not self.together:
+            read = self.reader(key, suite_world, candidates)
+            return joined_readings([read(behaviour) for behaviour in behaviours])
+        tables, measures = self._shared(suite_world.world, candidates)
+        counts, keys = zip(*(_counts_and_key(key, one, suite_world.world) for one in behaviours), strict=True)
+        options = dict(tables=tables, num_particles=self.num_particles)
+        found = [posterior_bits_together(keys, counts, measure, **options) for measure in measures]
+        return joined_readings([self._reading(candidates, tables, one) for one in zip(*found, strict=True)])
 
     def reader(self, key, suite_world, candidates) -> Callable[[Behaviour], Reading]:
         """What makes the reading of one recording; value tails and tables of laws are made here, once."""
-        world, of_grid = suite_world.world, self.grid.laws()
-        tables, number = LawTables([*self.laws.values(), *of_grid.values()]), len(self.laws)
-        measures = self.gauges(world, candidates)
+        tables, measures = self._shared(suite_world.world, candidates)
+        options = dict(tables=tables, num_particles=self.num_particles)
 
         def read(behaviour) -> Reading:
-            check_fits(behaviour, world)
-            found = [self._evidence(key, behaviour, measure, tables) for measure in measures]
-            claims = {
-                claim_name(law, concentration if at else None): _claims(one, place, candidates, self.simplicity, bits)
-                for at, (concentration, (one, bits)) in enumerate(zip(self.concentrations, found, strict=True))
-                for place, law in enumerate(self.laws)
-            }
-            kept = {
-                "grid_evidence": np.round([one.log_evidence[number:] for one, _ in found], _DIGITS).tolist(),
-                "grid_error": np.round([one.std_error[number:].mean(-1) for one, _ in found], _DIGITS).tolist(),
-                "grid_concentrations": list(self.concentrations),
-                "grid_laws": list(of_grid),
-            }
-            return Reading(claims, {name: [entry] for name, entry in kept.items()})
+            counts, own_key = _counts_and_key(key, behaviour, suite_world.world)
+            found = [posterior_bits(own_key, counts, measure, **options) for measure in measures]
+            return self._reading(candidates, tables, found)
 
         return read
+
+    def _shared(self, world, candidates):
+        return LawTables([*self.laws.values(), *self.grid.laws().values()]), self.gauges(world, candidates)
+
+    def _reading(self, candidates, tables, found) -> Reading:
+        """Of one recording; found: `[C][U]` its bits, for each concentration and utility."""
+        some, number = [(evidence(bits, tables), _mean_bits(bits)) for bits in found], len(self.laws)
+        claims = {
+            claim_name(law, concentration if at else None): _claims(one, place, candidates, self.simplicity, bits)
+            for at, (concentration, (one, bits)) in enumerate(zip(self.concentrations, some, strict=True))
+            for place, law in enumerate(self.laws)
+        }
+        kept = {
+            "grid_evidence": np.round([one.log_evidence[number:] for one, _ in some], _DIGITS).tolist(),
+            "grid_error": np.round([one.std_error[number:].mean(-1) for one, _ in some], _DIGITS).tolist(),
+            "grid_concentrations": list(self.concentrations),
+            "grid_laws": list(self.grid.laws()),
+        }
+        return Reading(claims, {name: [entry] for name, entry in kept.items()})
 
     def gauges(self, world, candidates) -> list[Gauge]:
         """What evidence is measured by, one for each concentration: value tails, kept on disk."""
@@ -109,13 +130,17 @@ class Intelligence:
             for one in self.concentrations
         ]
 
-    def _evidence(self, key, behaviour, measure, tables) -> tuple[Evidence, list[float]]:
-        """Evidence, and `[U]` mean bits of the policies that the recording allows."""
-        counts = behaviour.counts()
-        own_key = jax.random.fold_in(key, int(fingerprint(counts)[:8], 16) % 2**31)
-        found = posterior_bits(own_key, counts, measure, tables=tables, num_particles=self.num_particles)
-        bits = [0.0 if one is None else float(np.exp(one.log_mass) @ one.bits) for one in found]
-        return evidence(found, tables), bits
+
+def _counts_and_key(key, behaviour, world):
+    """Of one recording: its own key, whatever it comes with."""
+    check_fits(behaviour, world)
+    counts = behaviour.counts()
+    return counts, jax.random.fold_in(key, int(fingerprint(counts)[:8], 16) % 2**31)
+
+
+def _mean_bits(found):
+    """`[U]` of the policies that a recording allows."""
+    return [0.0 if one is None else float(np.exp(one.log_mass) @ one.bits) for one in found]
 
 
 def claim_name(law: str, concentration: float | int | None = None) -> str:

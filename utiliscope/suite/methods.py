@@ -20,7 +20,8 @@ class Method(Protocol):
 
         A method that goes through the recordings one by one, with work for each that is worth keeping, has besides
         `reader(key, suite_world, candidates)`: what reads one behaviour, with all that recordings share made once. The
-        method itself then is what its reader says of them, joined.
+        method itself then is what its reader says of them, joined. Where it has `together`, and that is true, it is
+        asked for all recordings at once even so.
         """
 
 

@@ -19,7 +19,8 @@ def run_batch(jobs: tuple[Job, ...], settings: Mapping) -> Iterator[tuple[Job, d
     their own, and the method is given the same key whatever the batch, which it must not split by position.
 
     Methods with a `reader` (see `methods.Method`) give each row before the next recording is made: who is stopped loses
-    the job in progress. Others plan once for all recordings of the batch, and give no row before all of them are there.
+    the job in progress. Others, and on accelerators intelligence weighting, read all recordings of the batch in one go,
+    and give no row before all of them are there.
     """
     import jax
 
@@ -31,6 +32,7 @@ def run_batch(jobs: tuple[Job, ...], settings: Mapping) -> Iterator[tuple[Job, d
     world, name = jobs[0].shape
     task, candidates, measures = _world(world)
     agents_file, chosen, key = settings.get("agents_file"), method(name, settings), jax.random.key(0)
+    one_by_one = hasattr(chosen, "reader") and not getattr(chosen, "together", False)
     read, recordings = None, {}
     for job in jobs:
         try:
@@ -38,7 +40,7 @@ def run_batch(jobs: tuple[Job, ...], settings: Mapping) -> Iterator[tuple[Job, d
         except Exception as error:
             yield job, error
             continue
-        if hasattr(chosen, "reader"):
+        if one_by_one:
             read = read or chosen.reader(key, task, candidates)
             yield job, _whole_row(reading(name, read(behaviour)), 0, _truth(world, agents_file, job), measures)
         else:
