@@ -383,7 +383,10 @@ def test_a_program_file_without_a_program(files, tmp_path):
     arguments = "fit", files / "steps.csv", "--world", files / "world.json", "--out", tmp_path / "out", *TINY
     refused(call(*arguments, "--program", program), "has no function")
     program.write_text("raise RuntimeError('no')\n")
-    refused(call(*arguments, "--program", program), "cannot be run: RuntimeError: no")
+    refused(call(*arguments, "--program", program), f"cannot be run: RuntimeError at {program}:1: no")
+    program.write_text("def wrong(counts):\n    return counts + unknown\n")
+    result = call(*arguments, "--program", program)
+    assert result.exit_code == 1 and f"NameError at {program}:2: name 'unknown'" in " ".join(result.stderr.split())
     assert [path.name for path in tmp_path.iterdir() if path.suffix] == ["program.py"]
     assert not (tmp_path / "out").exists()
 

@@ -22,7 +22,7 @@ from utiliscope.inputs import asked_for
 from utiliscope.laws import LN2, log_intelligence_weight
 from utiliscope.recorded_actions import RecordedActions
 from utiliscope.report import report_html
-from utiliscope.variational import run_svi
+from utiliscope.variational import Guides
 
 # Three arms; an episode is one pull.
 ARMS = us.world_model(
@@ -188,6 +188,8 @@ def test_names_that_are_not_known():
         (dict(target_accept=0.9, method="svi"), "with 'svi' it would do nothing"),
         (dict(program="boltzmann", tail_bits=20.0), "asks for no tail_bits"),
         (dict(program="boltzmann_weights", simplicity=2.0), "asks for no simplicity"),
+        (dict(program="boltzmann", policy_prior=us.Dirichlet(0.5)), "asks for no policy_prior"),
+        (dict(operators="who"), "asks for no operators"),
         (dict(program="boltzmann", temperature=dist.Normal(0, 1)), "temperature has a prior over other than positive"),
         (dict(program="population"), "no column 'subject'"),
         (dict(program="population", operators="who"), "no column 'who'"),
@@ -258,13 +260,17 @@ def banana(counts, *, curve):
     numpyro.sample("y", dist.Normal(curve * x**2, 0.3))
 
 
+def ascended(curve, **options):
+    return Guides(banana, dict(curve=curve), **options).run(jax.random.key(0), dict(counts=0.0))
+
+
 @pytest.mark.parametrize(
     ("curve", "guide", "good"), [(0.0, "low-rank", True), pytest.param(2.0, "low-rank", False, marks=pytest.mark.slow)]
 )
 def test_a_guide_says_how_wrong_it_is(curve, guide, good):
     with jax.enable_x64(True):
-        sizes = dict(guide=guide, num_steps=1500, num_samples=1000, num_chains=2, seconds={})
-        samples, stats, found = run_svi(jax.random.key(0), banana, dict(counts=0.0, curve=curve), **sizes)
+        sizes = dict(guide=guide, num_steps=1500, num_samples=1000, num_chains=2)
+        samples, stats, found = ascended(curve, **sizes)
     assert samples["x"].shape == stats["log_ratio"].shape == (2, 1000)
     assert (found["pareto_k"] < 0.7) == good
     if good:
@@ -273,8 +279,8 @@ def test_a_guide_says_how_wrong_it_is(curve, guide, good):
 
 def test_a_flow_runs():
     with jax.enable_x64(True):
-        sizes = dict(guide="flow", num_steps=20, num_samples=50, num_chains=1, seconds={})
-        samples, stats, found = run_svi(jax.random.key(0), banana, dict(counts=0.0, curve=1.0), **sizes)
+        sizes = dict(guide="flow", num_steps=20, num_samples=50, num_chains=1)
+        samples, stats, found = ascended(1.0, **sizes)
     expected = norm.logpdf(samples["x"]) + norm.logpdf(samples["y"], samples["x"] ** 2, 0.3)
     np.testing.assert_allclose(stats["lp"], expected, rtol=1e-6)
     assert np.isfinite(stats["log_ratio"]).all() and np.isfinite(found["elbo"])
@@ -283,12 +289,9 @@ def test_a_flow_runs():
 @pytest.mark.slow
 def test_a_flow_follows_what_a_normal_guide_cannot():
     """Its bound is that of the evidence, 0, but for what it gets wrong; Pareto's k of its tails goes with the seed."""
-    sizes = dict(num_steps=6000, num_samples=2000, num_chains=1, seconds={})
+    sizes = dict(num_steps=6000, num_samples=2000, num_chains=1)
     with jax.enable_x64(True):
-        bent, stiff = (
-            run_svi(jax.random.key(0), banana, dict(counts=0.0, curve=1.0), guide=guide, **sizes)
-            for guide in ("flow", "low-rank")
-        )
+        bent, stiff = (ascended(1.0, guide=guide, **sizes) for guide in ("flow", "low-rank"))
     assert -0.1 < bent[2]["elbo"] < 0 and stiff[2]["elbo"] < -0.5 and stiff[2]["pareto_k"] > 0.7
     samples, stats, _ = bent
     # Densities of draws say the same as the bound that was climbed.
@@ -312,11 +315,41 @@ def test_pareto_k_of_known_tails():
 def test_fit_by_a_guide(posteriors):
     posterior = quiet(pulls("xxyx"), ARMS, method="svi", num_steps=800, **SHORT)
     attributes = posterior["posterior"].attrs
-    assert attributes["method"] == "svi" and np.isfinite(attributes["pareto_k"]) and "prior" not in posterior.children
+    assert attributes["method"] == "svi" and np.isfinite(attributes["pareto_k"])
     assert attributes["pareto_k_draws"] == SHORT["num_samples"] and attributes["max_rhat"] < 1.1
     first = us.utility_table(posterior).set_index("utility")["probability"]
     other = us.utility_table(posteriors["candidates"]).set_index("utility")["probability"]
     assert np.abs(first - other).max() < 0.15
+    # What was recorded is likelier after it was recorded.
+    shares = [posterior[group]["policy"].values[..., 0, 0].mean() for group in ("prior", "posterior")]
+    assert 0.2 < shares[0] < shares[1] - 0.1
+    assert posterior["prior_predictive"]["action_taken"].shape == (2, 100, 4)
+
+
+def test_what_is_summed_has_a_prior():
+    posterior = quiet(pulls("xxyx"), ARMS, program="boltzmann", temperature=0.3, **SHORT)
+    assert posterior["posterior"].attrs["method"] == "exact"
+    prior, share = np.exp(posterior["prior"]["utility_log_prob"].values), 2.0**-CANDIDATES.code_length
+    np.testing.assert_allclose(prior, np.broadcast_to(share / share.sum(), prior.shape))
+    assert {"prior_predictive", "log_likelihood"} <= set(posterior.children)
+    alone = quiet(pulls("xxyx"), ARMS, program="boltzmann", temperature=0.3, prior_predictive=False, **SHORT)
+    assert "prior" not in alone.children and "prior_predictive" not in alone.children
+
+
+@pytest.mark.slow
+def test_an_atlas_has_a_prior_where_it_is_wanted():
+    """Before anything is recorded, features of one kind weigh as much as those of the other."""
+    world = us.gridworld(["a.", ".b"], slip=0.1, discount=0.8)
+    behaviour = pd.DataFrame([dict(episode=e, t=0, state="0,0", action="stay") for e in range(4)])
+    state = world.state_names[0]
+    behaviour = behaviour.assign(state=state, action=world.action_names[0])
+    options = dict(program="weights", num_warmup=200, num_samples=400, num_chains=2, num_particles=128)
+    posterior = quiet(behaviour, world, prior_predictive=True, **options)
+    prior = posterior["prior"]["weights"].values
+    assert prior.shape[:2] == (2, 400) and posterior["prior_predictive"]["action_taken"].shape == (2, 400, 4)
+    above = (prior > 0).mean(1)
+    assert (np.abs(above - 0.5) < 0.25).all()
+    assert "prior" not in quiet(behaviour, world, **options).children
 
 
 # Populations

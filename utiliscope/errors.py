@@ -3,6 +3,8 @@
 import math
 from numbers import Real
 
+USERS = "utiliscope_of_user_"  # what modules of users' files are called
+
 
 class InputError(ValueError):
     """A file, array or argument from outside that cannot be used.
@@ -28,3 +30,13 @@ def listed(items, limit: int = 5) -> str:
     items = [str(item) for item in items]
     more = f" and {len(items) - limit} more" if len(items) > limit else ""
     return ", ".join(items[:limit]) + more
+
+
+def users_line(error: BaseException) -> str:
+    """Where an error came from in a user's own file (see `run_file`): " at FILE.py:LINE", or nothing."""
+    found, trace = "", error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__", "").startswith(USERS):
+            found = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found

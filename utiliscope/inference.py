@@ -16,13 +16,13 @@ from .planned_actions import DEFAULT_TEMPERATURE
 from .policies import Dirichlet
 from .posterior import assemble, drawn_utilities
 from .predictive import decision_draws
-from .program_sites import check_told, computed, look_at
+from .program_sites import check_told, look_at
 from .programs import load_program
 from .sampling import Nuts, Shape
 from .settings import check_asked, check_method, check_settings, positive
-from .summation import over_cells, read_off, summed_program
+from .summation import Sums, over_cells, read_off, summed_program
 from .utilities import Candidates, FeatureWeights
-from .variational import GUIDES, run_svi
+from .variational import GUIDES, Guides
 from .world.possible import World, mean_world
 
 _METHODS = ("auto", "nuts", "svi", "exact")
@@ -56,7 +56,7 @@ def fit(
     target_accept: float | None = None,
     num_particles: int | None = None,
     tail_bits: float | None = None,
-    prior_predictive: bool = True,
+    prior_predictive: bool | None = None,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ):
@@ -85,8 +85,8 @@ def fit(
     num_particles: random policies in the value tails' populations, 512 by default, and in the splitting runs of the
     atlas, 256 by default. tail_bits: how far the tails go at most (200); beyond it intelligence is a lower bound,
     flagged.
-    prior_predictive: whether NUTS also samples the program without the recording (as long again), where it reads
-    counts or actions; not with an atlas.
+    prior_predictive: whether the program is also run without the recording (as long again), where it reads counts or
+    actions. By default it is, but for programs with an atlas.
     progress: called with what is being done ("value tails 3/40", "compiling", "sampling", ...).
 
     The groups are posterior (`utility_log_prob` and `intelligence` over a named utility dimension, `policy`,
@@ -110,7 +110,12 @@ def fit(
     wanted = asked_for(function, reading)
     given = dict(weights=weights, intelligence_law=intelligence_law, temperature=temperature, noise=noise)
     no_tails = not {"tails", "subject_tails"} & set(wanted)
+    # Programs that plan have nothing to do with random policies.
+    random = {"policy_prior", "tails", "subject_tails", "atlas"} & set(wanted)
+    usual = random or reading == "achieved" or described(policy_prior) == described(Dirichlet(1.0))
+    alone = operators == "subject" or any(name.startswith("subject_") for name in wanted)
     given |= dict(simplicity=None if simplicity == 1 else simplicity, tail_bits=tail_bits if no_tails else None)
+    given |= dict(policy_prior=None if usual else policy_prior, operators=None if alone else operators)
     check_asked(given, wanted, function)
     if not isinstance(behaviour, Behaviour):
         say("reading the recording")
@@ -154,8 +159,6 @@ def fit(
             key, function, inputs, wanted, shape, method, only, prior_predictive
         )
         say("checking")
-        # Programs that plan have nothing to do with random policies.
-        random = {"policy_prior", "tails", "subject_tails", "atlas"} & set(wanted)
         return assemble(
             key,
             inputs=inputs,
@@ -192,29 +195,22 @@ def _by_program(key, function, inputs, wanted, shape, method, only, prior_predic
     number = len(inputs.candidates) if "candidates" in wanted else 0
     if continuous or not discrete:
         check_told(function, told, wanted, number)
-    found, prior = {}, None
     program = summed_program(function) if discrete else function
-    if method == "exact":
-        say("summing")
-        size = (shape.num_chains, shape.num_samples)
-        if discrete:
-            log_prob, bits = read_off(key, *over_cells(function, everything), size)
-            samples = {"utility_log_prob": np.asarray(log_prob), "intelligence": np.asarray(bits)}
-            check_told(function, {name: draws.shape[2:] for name, draws in samples.items()}, wanted, number)
-        else:
-            samples = computed(function, everything, size)
-        stats = {}
-    elif method == "svi":
-        counted = dict(num_samples=shape.num_samples, num_chains=shape.num_chains, seconds=seconds, say=say)
-        counted |= dict(guide=only["guide"] or "low-rank", num_steps=only["num_steps"] or _GUIDE_STEPS)
-        samples, stats, found = run_svi(key, program, everything, **counted)
+    size = dict(num_samples=shape.num_samples, num_chains=shape.num_chains)
+    if method == "svi":
+        options = dict(guide=only["guide"] or "low-rank", num_steps=only["num_steps"] or _GUIDE_STEPS)
+        engine = Guides(program, fixed, **options, **size)
     else:
-        chains = Nuts(program, fixed, shape)
-        samples, stats = chains.run(key, data, say)
-        if prior_predictive and data:
-            say("sampling without the recording")
-            prior, _ = chains.run(jax.random.fold_in(key, 2), inputs.data(wanted, empty=True))
-        seconds.update(chains.seconds)
+        engine = Nuts(program, fixed, shape) if method == "nuts" else Sums(function, fixed, discrete, **size)
+    samples, stats, found = engine.run(key, data, say)
+    if method == "exact" and discrete:
+        check_told(function, {name: draws.shape[2:] for name, draws in samples.items()}, wanted, number)
+    prior = None
+    if prior_predictive is not False and data:
+        say("without the recording")
+        prior, *_ = engine.run(jax.random.fold_in(key, 2), inputs.data(wanted, empty=True))
+    if method != "exact":
+        seconds.update(engine.chains.seconds)
     if discrete and method != "exact":
         samples |= _summed_draws(key, function, everything, {name: samples[name] for name in continuous})
     for draws in filter(None, (samples, prior)):
@@ -235,28 +231,39 @@ def _by_atlas(key, function, inputs, wanted, shape, method, only, prior_predicti
     if method not in ("auto", "nuts"):
         raise InputError(f"method is {method!r}; a program that asks for an atlas is sampled by NUTS, round by round")
     check_method("nuts", **only)
-    samples, stats, found = sample_weights(
-        key,
-        function,
-        inputs.counts,
-        inputs.world,
-        inputs.weights,
-        policy_prior=inputs.policy_prior,
-        intelligence_law=inputs.intelligence_law,
-        simplicity=inputs.simplicity,
-        num_warmup=shape.num_warmup,
-        num_samples=shape.num_samples,
-        num_chains=shape.num_chains,
-        target_accept=shape.target_accept,
-        num_particles=inputs.num_particles,
-        num_fresh=_FRESH,
-        progress=inputs.say,
-    )
+
+    def run(key, counts, say):
+        return sample_weights(
+            key,
+            function,
+            counts,
+            inputs.world,
+            inputs.weights,
+            policy_prior=inputs.policy_prior,
+            intelligence_law=inputs.intelligence_law,
+            simplicity=inputs.simplicity,
+            num_warmup=shape.num_warmup,
+            num_samples=shape.num_samples,
+            num_chains=shape.num_chains,
+            target_accept=shape.target_accept,
+            num_particles=inputs.num_particles,
+            num_fresh=_FRESH,
+            progress=say,
+        )
+
+    samples, stats, found = run(key, inputs.counts, inputs.say)
     inputs.seconds.update(found.pop("seconds"))
     found |= dict(method="nuts", pareto_k=found.pop("k_hat"), settled=int(found["settled"]))
     found |= dict(pareto_k_draws=min(_FRESH, shape.num_chains * shape.num_samples))
-    predicted = {"posterior": decision_draws(jax.random.fold_in(key, 3), None, {}, {}, samples, inputs)}
-    return dict(samples=samples, stats=stats, found=found, prior=None, predicted=predicted)
+    draws = {"posterior": samples}
+    if prior_predictive:
+        say = inputs.say
+        draws["prior"], *_ = run(
+            jax.random.fold_in(key, 2), 0 * inputs.counts, lambda phase: say(f"without the recording: {phase}")
+        )
+    own_key = jax.random.fold_in(key, 3)
+    predicted = {name: decision_draws(own_key, None, {}, {}, some, inputs) for name, some in draws.items()}
+    return dict(samples=samples, stats=stats, found=found, prior=draws.get("prior"), predicted=predicted)
 
 
 def _chosen(method, continuous, discrete, function) -> str:

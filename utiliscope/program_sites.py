@@ -53,13 +53,6 @@ def check_told(program, told, wanted, number) -> None:
             )
 
 
-def computed(program, inputs, size) -> dict:
-    """What a program without latent sites computes, as draws of `size` that are all alike."""
-    trace = handlers.trace(handlers.seed(program, 0)).get_trace(**inputs)
-    sites = {name: np.asarray(site["value"]) for name, site in trace.items() if site["type"] == "deterministic"}
-    return {name: np.broadcast_to(values, (*size, *values.shape)) for name, values in sites.items()}
-
-
 def _tells(site):
     return site["type"] == "deterministic" or (site["type"] == "sample" and not site["is_observed"])
 

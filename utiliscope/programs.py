@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from .errors import InputError
+from .errors import USERS, InputError, users_line
 
 # Each in a file of its own, utiliscope.models.NAME.
 SHIPPED = (
@@ -69,12 +69,13 @@ def run_file(path: Path, what: str):
     if not path.is_file():
         raise InputError(f"the {what} file {path} does not exist")
     # Dataclasses look up the module that they are written in: it has to be known, and not under a name of others.
-    name = f"utiliscope_{what}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
+    name = f"{USERS}{what}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
     spec = importlib.util.spec_from_file_location(name, path)
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise InputError(f"the {what} file {path} cannot be run: {type(error).__name__}: {error}") from error
+        line = users_line(error)
+        raise InputError(f"the {what} file {path} cannot be run: {type(error).__name__}{line}: {error}") from error
     return module

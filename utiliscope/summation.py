@@ -13,6 +13,33 @@ from .errors import InputError
 _MOST_CELLS = 50_000_000
 
 
+class Sums:
+    """A program without continuous sites: what it computes, or the sum over its discrete sites, exactly.
+
+    program: called with keyword inputs, `fixed` ones and those in `data`, as `Nuts` has it.
+    """
+
+    def __init__(self, program, fixed: dict, discrete, *, num_samples: int, num_chains: int):
+        self._program, self._fixed, self._discrete = program, fixed, bool(discrete)
+        self._size = (num_chains, num_samples)
+
+    def run(self, key, data: dict, say=lambda phase: None):
+        """Samples `[chains, draws, ...]`: of the intelligence for each utility draws, all else alike in all of them.
+
+        No statistics and no diagnostics: there is nothing to converge.
+        """
+        say("summing")
+        inputs = self._fixed | data
+        if self._discrete:
+            log_prob, bits = read_off(key, *over_cells(self._program, inputs), self._size)
+            samples = {"utility_log_prob": np.asarray(log_prob), "intelligence": np.asarray(bits)}
+        else:
+            trace = handlers.trace(handlers.seed(self._program, 0)).get_trace(**inputs)
+            told = {name: np.asarray(site["value"]) for name, site in trace.items() if site["type"] == "deterministic"}
+            samples = {name: np.broadcast_to(values, (*self._size, *values.shape)) for name, values in told.items()}
+        return samples, {}, {}
+
+
 def latent_sites(program, inputs) -> tuple[dict, dict]:
     """The latent sites of a program, continuous and discrete: names, and what has the shape of each."""
 

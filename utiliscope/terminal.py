@@ -10,7 +10,7 @@ import warnings
 
 import typer
 
-from .errors import InputError
+from .errors import InputError, users_line
 
 # A progress line each so many percent, where there is no terminal to redraw.
 _LINE_EVERY = 10
@@ -105,7 +105,7 @@ def reporting():
     except Exception as error:
         run.done()
         text = " ".join(str(error).split())[:500]
-        print(f"error: the run failed: {type(error).__name__}: {text}", file=sys.stderr)
+        print(f"error: the run failed: {type(error).__name__}{users_line(error)}: {text}", file=sys.stderr)
         raise typer.Exit(1) from None
     finally:
         run.done()

@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from utiliscope.errors import InputError
+from utiliscope.errors import InputError, users_line
 from utiliscope.suite.jobs import Job
 from utiliscope.suite.results import plain_row
 
@@ -115,9 +115,10 @@ def _event(job, row):
 
 
 def one_line(error: BaseException) -> str:
-    """The message of `error`, with its type unless it says all by itself."""
+    """The message of `error`, with its type, and its line in a user's file, unless it says all by itself."""
     text = " ".join(str(error).split())
-    kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: " if text else type(error).__name__
+    kind = f"{type(error).__name__}{users_line(error)}"
+    kind = "" if isinstance(error, InputError) else f"{kind}: " if text else kind
     return f"{kind}{text}"[:_LONGEST_REASON]
 
 
