@@ -244,6 +244,23 @@ def test_continuous_weights(bits, good):
     assert told["intelligent"].good is good and ("no more than random" in told["intelligent"].says) is not good
 
 
+def test_what_would_tell_weights_apart():
+    """Who is after the goal goes left in the first state, who minds the mud right; the second tells nothing."""
+    weights = np.repeat([[[3.0, 0.1], [0.2, -2.0]]], 30, axis=1)
+    policy = np.repeat([[[[0.9, 0.1], [0.5, 0.5]], [[0.2, 0.8], [0.5, 0.5]]]], 30, axis=1)
+    posterior = xr.Dataset(
+        {"weights": (("chain", "draw", "weight"), weights), "policy": (("chain", "draw", "state", "action"), policy)},
+        {"weight": ["goal", "mud"], "state": ["fork", "road"]},
+    )
+    told = found(xr.DataTree.from_dict({"posterior": posterior}))["next recording"].says
+    mixed = -0.55 * np.log2(0.55) - 0.45 * np.log2(0.45)
+    each = [-p * np.log2(p) - (1 - p) * np.log2(1 - p) for p in (0.9, 0.2)]
+    bits = f"fork ({mixed - np.mean(each):.3f})"
+    assert told.startswith(f"to tell whether goal or mud weighs most, decisions in states {bits}")
+    sure = posterior.assign(weights=abs(posterior["weights"]) * np.array([99.0, 1.0]))
+    assert "next recording" not in found(xr.DataTree.from_dict({"posterior": sure}))
+
+
 # Laws by name
 
 

@@ -46,7 +46,11 @@ def check_posterior(posterior: xr.DataTree) -> list[Finding]:
         program = draws.attrs.get("program", "of this posterior")
         says = f"not known: the program {program} does not compare with random policies; fit candidates beside it"
         found.append(Finding("intelligent", says, None))
-    return [*found, *_next_recording(posterior)] if "utility_log_prob" in draws else found
+    if "utility_log_prob" in draws:
+        found += _next_recording(posterior)
+    elif "weights" in draws and "policy" in draws:
+        found += _next_of_weights(posterior)
+    return found
 
 
 def _converged(posterior):
@@ -148,11 +152,7 @@ def _next_recording(posterior):
     if "policy" in draws:
         place = {str(name): i for i, name in enumerate(draws["utility"].values)}
         bits = information(draws["policy"].values, draws["utility_log_prob"].values, *(place[name] for name in names))
-        where = [str(draws["state"].values[s]) for s in np.argsort(-bits)[:3]]
-        if bits.max() < 1e-4:
-            return [Finding("next recording", f"no single decision would tell {between}", None)]
-        shown = ", ".join(f"{name} ({bits[s]:.3f})" for name, s in zip(where, np.argsort(-bits)[:3], strict=False))
-        return [Finding("next recording", f"to tell {between}, decisions in states {shown} bits each", None)]
+        return [_telling_decisions(draws, bits, between)]
     if "start_separation" in constant:
         apart = constant["start_separation"].values
         if apart.max() < 1e-3:
@@ -165,6 +165,28 @@ def _next_recording(posterior):
         shown = ", ".join(f"{constant['state'].values[s]} ({apart[s]:.2f})" for s in best if apart[s] > 0)
         return [Finding("next recording", f"to tell {between}, episodes that start in {shown}", None)]
     return []
+
+
+def _next_of_weights(posterior):
+    """The same for the two features that are likeliest to have the largest weight."""
+    draws = posterior["posterior"].dataset
+    largest = np.abs(draws["weights"].values).argmax(-1)
+    names, chances = draws["weight"].values, np.bincount(largest.ravel(), minlength=draws.sizes["weight"])
+    first, second = map(int, np.argsort(-chances, kind="stable")[:2]) if len(chances) > 1 else (0, 0)
+    if first == second or not chances[second]:
+        return []
+    with np.errstate(divide="ignore"):
+        log_prob = np.log((largest[..., None] == np.arange(len(chances))).astype(float))
+    bits = information(draws["policy"].values, log_prob, first, second)
+    return [_telling_decisions(draws, bits, f"whether {names[first]} or {names[second]} weighs most")]
+
+
+def _telling_decisions(draws, bits, what):
+    if bits.max() < 1e-4:
+        return Finding("next recording", f"no single decision would tell {what}", None)
+    best = np.argsort(-bits)[:3]
+    shown = ", ".join(f"{draws['state'].values[s]} ({bits[s]:.3f})" for s in best)
+    return Finding("next recording", f"to tell {what}, decisions in states {shown} bits each", None)
 
 
 def _weights(posterior):
