@@ -246,8 +246,8 @@ def test_continuous_weights(bits, good):
 
 def test_what_would_tell_weights_apart():
     """Who is after the goal goes left in the first state, who minds the mud right; the second tells nothing."""
-    weights = np.repeat([[[3.0, 0.1], [0.2, -2.0]]], 30, axis=1)
-    policy = np.repeat([[[[0.9, 0.1], [0.5, 0.5]], [[0.2, 0.8], [0.5, 0.5]]]], 30, axis=1)
+    weights = np.tile([[3.0, 0.1], [0.2, -2.0]], (2, 30, 1))
+    policy = np.tile([[[0.9, 0.1], [0.5, 0.5]], [[0.2, 0.8], [0.5, 0.5]]], (2, 30, 1, 1))
     posterior = xr.Dataset(
         {"weights": (("chain", "draw", "weight"), weights), "policy": (("chain", "draw", "state", "action"), policy)},
         {"weight": ["goal", "mud"], "state": ["fork", "road"]},
@@ -257,6 +257,11 @@ def test_what_would_tell_weights_apart():
     each = [-p * np.log2(p) - (1 - p) * np.log2(1 - p) for p in (0.9, 0.2)]
     bits = f"fork ({mixed - np.mean(each):.3f})"
     assert told.startswith(f"to tell whether goal or mud weighs most, decisions in states {bits}")
+    assert told.endswith("bits each") and "road" not in told
+    rows = np.random.default_rng(0).dirichlet(np.ones(2), (2, 60, 2))
+    chance = posterior.assign(policy=(posterior["policy"].dims, rows))
+    says = found(xr.DataTree.from_dict({"posterior": chance}))["next recording"].says
+    assert says == "no single decision would tell whether goal or mud weighs most"
     sure = posterior.assign(weights=abs(posterior["weights"]) * np.array([99.0, 1.0]))
     assert "next recording" not in found(xr.DataTree.from_dict({"posterior": sure}))
 

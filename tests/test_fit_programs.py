@@ -6,6 +6,7 @@ import warnings
 
 import arviz as az
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpyro
 import pandas as pd
@@ -190,6 +191,7 @@ def test_names_that_are_not_known():
         (dict(program="boltzmann_weights", simplicity=2.0), "asks for no simplicity"),
         (dict(program="boltzmann", policy_prior=us.Dirichlet(0.5)), "asks for no policy_prior"),
         (dict(operators="who"), "asks for no operators"),
+        (dict(program="achieved", reading="achieved", prior_predictive=True), "nothing to leave out"),
         (dict(program="boltzmann", temperature=dist.Normal(0, 1)), "temperature has a prior over other than positive"),
         (dict(program="population"), "no column 'subject'"),
         (dict(program="population", operators="who"), "no column 'who'"),
@@ -336,6 +338,49 @@ def test_what_is_summed_has_a_prior():
     assert "prior" not in alone.children and "prior_predictive" not in alone.children
 
 
+def needs_actions(actions, candidates):
+    numpyro.deterministic("utility_log_prob", jnp.zeros(len(candidates)) + actions.max())
+
+
+def shares(counts, candidates):
+    x = numpyro.sample("x", dist.Normal())
+    numpyro.deterministic("utility_log_prob", x + counts.sum() / counts.sum() * jnp.zeros(len(candidates)))
+
+
+@pytest.mark.filterwarnings("ignore::utiliscope.diagnostics.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("program", "says"), [(needs_actions, "ValueError"), (shares, "utility_log_prob would not be numbers")]
+)
+def test_a_program_that_needs_a_recording_has_no_prior(program, says):
+    with pytest.warns(UserWarning, match=f"cannot be run on an empty recording .{says}.*no prior group"):
+        posterior = us.fit(pulls("xxyx"), ARMS, program=program, **SHORT)
+    assert "prior" not in posterior.children and "posterior" in posterior.children
+    with pytest.raises(us.InputError, match=f"cannot be run on an empty recording .{says}"):
+        quiet(pulls("xxyx"), ARMS, program=program, prior_predictive=True, **SHORT)
+    assert "prior" not in quiet(pulls("xxyx"), ARMS, program=program, prior_predictive=False, **SHORT).children
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["nuts", "svi"])
+def test_what_is_summed_within_has_a_prior(method):
+    """A utility that is summed out, among actions with a temperature that is not."""
+
+    def soft(counts, candidates):
+        utility = numpyro.sample("utility", dist.Categorical(logits=-candidates.code_length * LN2))
+        temperature = numpyro.sample("temperature", dist.LogNormal(0.0, 1.0))
+        action = jnp.asarray(candidates.payoffs.action)[utility, 0] / temperature
+        numpyro.deterministic("intelligence", temperature)
+        numpyro.factor("operator", counts[0] @ jax.nn.log_softmax(action))
+
+    steps = dict(num_steps=300) if method == "svi" else {}
+    posterior = quiet(pulls("xxyx"), ARMS, program=soft, method=method, **steps, **SHORT)
+    prior, share = np.exp(posterior["prior"]["utility_log_prob"].values), 2.0**-CANDIDATES.code_length
+    np.testing.assert_allclose(prior, np.broadcast_to(share / share.sum(), prior.shape), rtol=1e-6)
+    assert set(posterior["prior"].dataset) == set(posterior["posterior"].dataset)
+    attributes = posterior["prior"].attrs
+    assert ("pareto_k" if method == "svi" else "min_ess") in attributes and attributes["max_rhat"] >= 0.9
+
+
 @pytest.mark.slow
 def test_an_atlas_has_a_prior_where_it_is_wanted():
     """Before anything is recorded, features of one kind weigh as much as those of the other."""
@@ -348,7 +393,7 @@ def test_an_atlas_has_a_prior_where_it_is_wanted():
     prior = posterior["prior"]["weights"].values
     assert prior.shape[:2] == (2, 400) and posterior["prior_predictive"]["action_taken"].shape == (2, 400, 4)
     above = (prior > 0).mean(1)
-    assert (np.abs(above - 0.5) < 0.25).all()
+    assert (np.abs(above - 0.5) < 0.25).all() and "settled" in posterior["prior"].attrs
     assert "prior" not in quiet(behaviour, world, **options).children
 
 

@@ -24,12 +24,18 @@ def read(counts, measure, keys=None, **options):
     )
 
 
-@pytest.mark.slow
-def test_bandits():
-    """Seven recordings in four lanes: each takes the place of one that is done."""
-    recordings = [(0, 0, 0), (5, 1, 2), (20, 0, 0), (0, 20, 3), (100, 0, 0), (300, 0, 0), (1, 2, 200)]
+@pytest.mark.parametrize(
+    "recordings",
+    [
+        [(5, 1, 2), (20, 0, 0), (0, 20, 3)],
+        pytest.param([(0, 0, 0), (100, 0, 0), (300, 0, 0), (1, 2, 200), (5, 5, 5)], marks=pytest.mark.slow),
+    ],
+)
+def test_bandits(recordings):
+    """More recordings than lanes: each takes the place of one that is done."""
     world, payoffs = bandit(3)
-    for counts, bits in zip(recordings, read([[one] for one in recordings], gauge(KEY, world, payoffs)), strict=True):
+    found = read([[one] for one in recordings], gauge(KEY, world, payoffs), num_lanes=2)
+    for counts, bits in zip(recordings, found, strict=True):
         found = evidence(bits, TABLES)
         assert (np.abs(found.log_evidence[:, 0] - of_bandit(counts)) <= 5 * found.std_error[:, 0] + 1e-9).all()
         assert (found.std_error < 1.0).all() and not found.cut.any()
@@ -58,6 +64,7 @@ def mixed_world():
     return world, stack_payoffs([*(payoffs[u] for u in range(4)), as_payoffs(world, np.ones(3)), remembers])
 
 
+@pytest.mark.slow
 def test_as_one_by_one_and_whatever_it_comes_with():
     world, payoffs = mixed_world()
     counts = [np.array([[3.0, 0], [1, 2], [0, 0]]), np.array([[0.0, 9], [30, 2], [7, 0]]), np.zeros((3, 2))]
@@ -75,6 +82,36 @@ def test_as_one_by_one_and_whatever_it_comes_with():
         assert other is bits is None or (other.bits == bits.bits).all()
 
 
+@pytest.mark.slow
+def test_whatever_else_is_in_the_stack():
+    """In a world where particles move in blocks, and where states have one action; beside a utility of two chains."""
+    world = us.gridworld([".....", ".#...", "..a..", ".....", "....G"], slip=0.1, discount=0.9)
+    reach, time = as_payoffs(world, world.features["G"] * 1.0), np.asarray(world.features["a"]) * 1.0
+    number = world.num_states
+    mixed = us.Payoffs(time, None, np.array([2.0]), np.asarray(world.features["G"])[None])
+    single = us.Payoffs(np.asarray(reach.state), None, np.zeros(1), np.asarray(world.features["G"])[None])
+    key, counts = jax.random.key(3, impl="rbg"), np.ones((number, world.num_actions))
+    alone, beside = (
+        read([counts], gauge(KEY, world, stack_payoffs(some), num_particles=64), [key], num_particles=256)[0][0]
+        for some in ([single], [single, mixed])
+    )
+    np.testing.assert_array_equal(alone.bits, beside.bits)
+
+
+@pytest.mark.slow
+def test_rows_with_few_actions():
+    """Some actions are not available, some states have one, and counts of thousands make rows narrow."""
+    available = np.array([[True, True, True], [True, False, True], [False, True, False]])
+    transition = np.random.default_rng(4).dirichlet(np.ones(3), (3, 3))
+    world = us.world_model(transition, [0.5, 0.3, 0.2], 0.8, available=available)
+    payoffs = stack_payoffs([as_payoffs(world, np.array([1.0, 0.0, 0.4]))])
+    measure = gauge(KEY, world, payoffs, num_particles=512)
+    for counts in (np.zeros((3, 3)), np.array([[3000.0, 2000, 40], [900, 0, 4000], [0, 7, 0]])):
+        (bits,) = read([counts], measure, num_particles=256)
+        one, other = (evidence(some, TABLES) for some in (bits, posterior_bits(KEY, counts, measure, tables=TABLES)))
+        assert (np.abs(one.log_evidence - other.log_evidence) <= 5 * np.hypot(one.std_error, other.std_error)).all()
+
+
 def test_bad_input():
     world, payoffs = bandit(3)
     measure = gauge(KEY, world, payoffs, num_particles=32)
@@ -82,4 +119,8 @@ def test_bad_input():
         read([np.ones((2, 3))], measure)
     with pytest.raises(us.InputError, match="num_lanes"):
         read([np.ones((1, 3))], measure, num_lanes=0)
+    with pytest.raises(us.InputError, match="num_sweeps"):
+        read([np.ones((1, 3))], measure, num_sweeps=0)
+    with pytest.raises(us.InputError, match="1 keys for 2 recordings"):
+        read([np.ones((1, 3))] * 2, measure, [KEY])
     assert read([], measure) == []

@@ -15,7 +15,7 @@ from .summaries import weight_table
 # Bits of evidence against "no more intelligent than random": once in twenty random policies.
 _LEAST_EVIDENCE = float(np.log2(20))
 _CLEAR = 0.9
-_LEAST_DRAWS = 25
+_LEAST_DRAWS, _SHUFFLES = 25, 20
 
 
 class Finding(NamedTuple):
@@ -173,18 +173,26 @@ def _next_of_weights(posterior):
     largest = np.abs(draws["weights"].values).argmax(-1)
     names, chances = draws["weight"].values, np.bincount(largest.ravel(), minlength=draws.sizes["weight"])
     first, second = map(int, np.argsort(-chances, kind="stable")[:2]) if len(chances) > 1 else (0, 0)
-    if first == second or not chances[second]:
+    if first == second or chances[second] < _LEAST_DRAWS:
         return []
-    with np.errstate(divide="ignore"):
-        log_prob = np.log((largest[..., None] == np.arange(len(chances))).astype(float))
-    bits = information(draws["policy"].values, log_prob, first, second)
+
+    def told(largest):
+        with np.errstate(divide="ignore"):
+            log_prob = np.log((largest[..., None] == np.arange(len(chances))).astype(float))
+        return information(draws["policy"].values, log_prob, first, second)
+
+    # What as many draws would tell if the weights had nothing to do with what was done.
+    random = np.random.default_rng(0)
+    by_chance = [told(random.permutation(largest.ravel()).reshape(largest.shape)).max() for _ in range(_SHUFFLES)]
+    bits = told(largest)
+    bits = np.where(bits > max(by_chance), bits, 0.0)
     return [_telling_decisions(draws, bits, f"whether {names[first]} or {names[second]} weighs most")]
 
 
 def _telling_decisions(draws, bits, what):
     if bits.max() < 1e-4:
         return Finding("next recording", f"no single decision would tell {what}", None)
-    best = np.argsort(-bits)[:3]
+    best = [s for s in np.argsort(-bits, kind="stable")[:3] if bits[s] >= 5e-4] or [int(bits.argmax())]
     shown = ", ".join(f"{draws['state'].values[s]} ({bits[s]:.3f})" for s in best)
     return Finding("next recording", f"to tell {what}, decisions in states {shown} bits each", None)
 

@@ -40,14 +40,18 @@ def curves(world, policy_prior, settings, tasks, pool):
         return iter(())
     by_rows = hasattr(policy_prior, "perturb_row") and world.horizon is None and isinstance(world, WorldModel)
     by_rows = by_rows and world.num_states**2 <= MOST_INVERTED
-    remember = [memoryless_chains(world, task.payoffs) is None for task in tasks]
-    if by_rows and 0 < sum(remember) < len(tasks):
+    compiled = can_split_rows(world, policy_prior) and not (accelerated() and by_rows)
+    if by_rows and not compiled:
         # The curve of a utility may not depend on what others it comes with.
-        groups = [[task for task, kind in zip(tasks, remember) if kind == which] for which in (False, True)]
-        parts = [curves(world, policy_prior, settings, group, pool) for group in groups]
-        return (next(parts[kind]) for kind in remember)
-    by_rows = by_rows and not any(remember)
-    if can_split_rows(world, policy_prior) and not (accelerated() and by_rows):
+        chains = [memoryless_chains(world, task.payoffs) for task in tasks]
+        kinds = [None if parts is None else len(parts[0]) for parts in chains]
+        if len(set(kinds)) > 1:
+            groups = {kind: [task for task, own in zip(tasks, kinds, strict=True) if own == kind] for kind in kinds}
+            parts = {kind: curves(world, policy_prior, settings, group, pool) for kind, group in groups.items()}
+            return (next(parts[kind]) for kind in kinds)
+        by_rows = kinds[0] is not None
+        compiled = can_split_rows(world, policy_prior) and not by_rows
+    if compiled:
         one = _by_compiled_moves(world, policy_prior, settings, max(1, os.cpu_count() // len(tasks)))
     elif by_rows and (accelerated() or len(jax.local_devices()) > 1):
         return _on_devices(world, policy_prior, settings, tasks)
@@ -116,9 +120,8 @@ def _by_rows(world, policy_prior, settings):
 def _on_devices(world, policy_prior, settings, tasks):
     """The same for many utilities at once: each device takes its share of them, side by side."""
     devices = len(jax.local_devices())
-    parts = [memoryless_chains(world, task.payoffs) for task in tasks]
-    most = max(len(goes_on) for goes_on, _ in parts)
-    each = settings[0] * most * world.num_states**2
+    parts = [memoryless_chains(world, task.payoffs) for task in tasks]  # all of one number of chains
+    each = settings[0] * parts[0][0].size * world.num_states
     batch = devices * max(1, min(_MOST_TOGETHER // each, -(-len(tasks) // devices)))
     one = _row_run(world, policy_prior, settings)
     # Typed keys do not travel to a mesh as arrays do.
@@ -131,9 +134,8 @@ def _on_devices(world, policy_prior, settings, tasks):
         with jax.enable_x64(True):
             inputs = (
                 np.stack([np.asarray(jax.random.key_data(tasks[i].key)) for i in places]),
-                # A chain that pays nothing and goes nowhere changes nothing.
-                np.stack([np.pad(parts[i][0] * 1.0, ((0, most - len(parts[i][0])), (0, 0))) for i in places]),
-                np.stack([np.pad(parts[i][1], ((0, most - len(parts[i][1])), (0, 0), (0, 0))) for i in places]),
+                np.stack([parts[i][0] * 1.0 for i in places]),
+                np.stack([parts[i][1] for i in places]),
                 np.array([tasks[i].tolerance for i in places]),
                 np.array([tasks[i].best for i in places]),
             )

@@ -1,5 +1,6 @@
 """`fit`: run an operator program on recorded behaviour, by NUTS, by variational inference or by exact summation."""
 
+import warnings
 from collections.abc import Callable
 
 import jax
@@ -9,7 +10,7 @@ from numpyro import distributions as dist
 
 from .behaviour import Behaviour, check_fits, read_behaviour
 from .cache import described
-from .errors import InputError
+from .errors import InputError, listed, users_line
 from .inputs import Inputs, asked_for
 from .laws import ExponentialLaw, IntelligenceLaw
 from .planned_actions import DEFAULT_TEMPERATURE
@@ -86,7 +87,8 @@ def fit(
     atlas, 256 by default. tail_bits: how far the tails go at most (200); beyond it intelligence is a lower bound,
     flagged.
     prior_predictive: whether the program is also run without the recording (as long again), where it reads counts or
-    actions. By default it is, but for programs with an atlas.
+    actions. By default it is, but for programs with an atlas; how well that was sampled is in the attributes of the
+    group `prior`.
     progress: called with what is being done ("value tails 3/40", "compiling", "sampling", ...).
 
     The groups are posterior (`utility_log_prob` and `intelligence` over a named utility dimension, `policy`,
@@ -205,23 +207,56 @@ def _by_program(key, function, inputs, wanted, shape, method, only, prior_predic
     samples, stats, found = engine.run(key, data, say)
     if method == "exact" and discrete:
         check_told(function, {name: draws.shape[2:] for name, draws in samples.items()}, wanted, number)
-    prior = None
+    given, prior = {"posterior": (samples, everything)}, None
+    if prior_predictive and not data:
+        raise InputError(
+            f"the program {_called(function)!r} reads neither counts nor actions: there is nothing to leave out for "
+            "prior_predictive, leave it out"
+        )
     if prior_predictive is not False and data:
         say("without the recording")
-        prior, *_ = engine.run(jax.random.fold_in(key, 2), inputs.data(wanted, empty=True))
+        empty = inputs.data(wanted, empty=True)
+        prior = _without(lambda: engine.run(jax.random.fold_in(key, 2), empty), function, prior_predictive)
+        if prior is not None:
+            given["prior"] = prior[0], fixed | empty
     if method != "exact":
         seconds.update(engine.chains.seconds)
-    if discrete and method != "exact":
-        samples |= _summed_draws(key, function, everything, {name: samples[name] for name in continuous})
-    for draws in filter(None, (samples, prior)):
+    predicted = {}
+    for name, (draws, told_of) in given.items():
+        sites = {site: draws[site] for site in continuous}
+        if discrete and method != "exact":
+            draws |= _summed_draws(key, function, told_of, sites)
         if "utility_log_prob" in draws:
             draws["utility_index"] = drawn_utilities(key, draws)
-    predicted = {}
-    for name, draws in (("posterior", samples), ("prior", prior)):
-        if draws is not None and data:
-            sites = {site: draws[site] for site in continuous}
+        if data:
             predicted[name] = decision_draws(jax.random.fold_in(key, 3), function, everything, sites, draws, inputs)
     return dict(samples=samples, stats=stats, found=found | {"method": method}, prior=prior, predicted=predicted)
+
+
+def _without(run, function, asked):
+    """What a run on an empty recording gives; None, with a warning, where the program cannot do without one.
+
+    asked: whether the user did; then InputError.
+    """
+    try:
+        samples, stats, found = run()
+        unknown = [name for name, draws in samples.items() if np.isnan(draws).any()]
+        reason = f"{listed(unknown)} would not be numbers" if unknown else ""
+    except InputError:
+        raise
+    except Exception as error:  # whatever a user's program does with nothing
+        reason = f"{type(error).__name__}{users_line(error)}: {error}"
+    if not reason:
+        return samples, stats, found
+    says = f"the program {_called(function)!r} cannot be run on an empty recording ({reason:.200})"
+    if asked:
+        raise InputError(f"{says}; leave prior_predictive out, or give it a distribution for no actions")
+    warnings.warn(f"{says}, so there is no prior group; prior_predictive=False leaves it out", stacklevel=4)
+    return None
+
+
+def _called(function):
+    return getattr(function, "__name__", function)
 
 
 def _by_atlas(key, function, inputs, wanted, shape, method, only, prior_predictive) -> dict:
@@ -233,7 +268,7 @@ def _by_atlas(key, function, inputs, wanted, shape, method, only, prior_predicti
     check_method("nuts", **only)
 
     def run(key, counts, say):
-        return sample_weights(
+        samples, stats, found = sample_weights(
             key,
             function,
             counts,
@@ -250,25 +285,26 @@ def _by_atlas(key, function, inputs, wanted, shape, method, only, prior_predicti
             num_fresh=_FRESH,
             progress=say,
         )
+        for part, value in found.pop("seconds").items():
+            inputs.seconds[part] = round(inputs.seconds.get(part, 0.0) + value, 2)
+        found |= dict(pareto_k=found.pop("k_hat"), settled=int(found["settled"]))
+        return samples, stats, found | dict(pareto_k_draws=min(_FRESH, shape.num_chains * shape.num_samples))
 
     samples, stats, found = run(key, inputs.counts, inputs.say)
-    inputs.seconds.update(found.pop("seconds"))
-    found |= dict(method="nuts", pareto_k=found.pop("k_hat"), settled=int(found["settled"]))
-    found |= dict(pareto_k_draws=min(_FRESH, shape.num_chains * shape.num_samples))
-    draws = {"posterior": samples}
+    found["method"] = "nuts"
+    draws, prior = {"posterior": samples}, None
     if prior_predictive:
-        say = inputs.say
-        draws["prior"], *_ = run(
-            jax.random.fold_in(key, 2), 0 * inputs.counts, lambda phase: say(f"without the recording: {phase}")
-        )
+        inputs.say("without the recording")
+        prior = run(jax.random.fold_in(key, 2), 0 * inputs.counts, lambda _: None)
+        draws["prior"] = prior[0]
     own_key = jax.random.fold_in(key, 3)
     predicted = {name: decision_draws(own_key, None, {}, {}, some, inputs) for name, some in draws.items()}
-    return dict(samples=samples, stats=stats, found=found, prior=draws.get("prior"), predicted=predicted)
+    return dict(samples=samples, stats=stats, found=found, prior=prior, predicted=predicted)
 
 
 def _chosen(method, continuous, discrete, function) -> str:
     """How a program is inferred."""
-    name = getattr(function, "__name__", function)
+    name = _called(function)
     if not continuous:
         if method in ("nuts", "svi"):
             raise InputError(f"the program {name!r} has no continuous sites to sample; take method='exact'")

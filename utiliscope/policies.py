@@ -119,7 +119,7 @@ class Dirichlet(eqx.Module):
         odds = jnp.log(jnp.maximum(row[first], tiny)) - jnp.log(jnp.maximum(row[second], tiny))
         own = self.concentration if np.ndim(self.concentration) == 0 else jnp.asarray(self.concentration)[state]
         one, other = jnp.broadcast_to(jnp.asarray(own, row.dtype), row.shape)[jnp.array([first, second])]
-        # Nearly: exact for two concentrations of 1 and for large ones.
+        # Within a tenth or so: any scale that does not hang on the row will do.
         spread = 0.5 * jnp.sqrt((1 + one) / one**2 + (1 + other) / other**2)
         moved = odds + 0.25 * 2.0 ** (5.0 * draws[0]) * spread * ndtri(draws[1])
         share = jax.nn.sigmoid(moved)

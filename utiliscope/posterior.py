@@ -21,9 +21,10 @@ from .world.transition import moves
 def assemble(key, *, inputs, wanted, world, samples, stats, found, prior, predicted, attributes) -> xr.DataTree:
     """ArviZ groups of a run: samples `[chains, draws, ...]` under their names, with what they were conditioned on.
 
-    inputs: of the program; wanted: the names that it asked for. found: diagnostics of the method. prior: samples
-    without the recording, or None. predicted: what `decision_draws` tells of the draws of "posterior" and "prior". A
-    draw of the utility's index (`utility_index`) is added from its posterior given the other sites.
+    inputs: of the program; wanted: the names that it asked for. found: diagnostics of the method. prior: samples,
+    statistics and diagnostics without the recording, or None. predicted: what `decision_draws` tells of the draws of
+    "posterior" and "prior". A draw of the utility's index (`utility_index`) is added from its posterior given the other
+    sites.
     """
     samples = dict(samples)
     behaviour = inputs.behaviour
@@ -64,7 +65,7 @@ def assemble(key, *, inputs, wanted, world, samples, stats, found, prior, predic
     if stats:
         groups["sample_stats"] = stats
     if prior is not None:
-        groups["prior"] = prior
+        groups["prior"] = prior[0]
     for name, told in predicted.items():
         if name == "posterior" and told and told["log_likelihood"]:
             groups["log_likelihood"] = told["log_likelihood"]
@@ -78,8 +79,17 @@ def assemble(key, *, inputs, wanted, world, samples, stats, found, prior, predic
     diagnostics |= {name: value for name, value in found.items() if name not in diagnostics}
     tree["posterior"].attrs.update(attributes | diagnostics)
     tree["constant_data"].attrs.update(discount=float(world.discount), horizon=world.horizon or 0)
+    if prior is not None:
+        tree["prior"].attrs.update(_of_prior(*prior))
     warn_of(diagnostics, stacklevel=3)
     return tree
+
+
+def _of_prior(samples, stats, found) -> dict:
+    """How well draws without the recording were sampled."""
+    if not stats:
+        return found
+    return found | diagnose(az.from_dict({"posterior": samples, "sample_stats": stats}))
 
 
 def _of_tails(inputs, wanted, samples) -> dict:

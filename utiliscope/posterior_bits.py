@@ -115,6 +115,7 @@ def posterior_bits(
     Many recordings at once are read on a device by `posterior_bits_together`.
     """
     check_whole("num_particles", num_particles, 8)
+    check_whole("num_sweeps", num_sweeps, 1)
     posterior = updated(measure, counts)
 
     def one(u):

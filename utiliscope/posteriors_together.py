@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from .chains import memoryless_chains
 from .devices import accelerated, over_devices
-from .errors import check_whole
+from .errors import InputError, check_whole
 from .policies import Dirichlet
 from .posterior_bits import Curve, Gauge, Harvest, PosteriorBits, bits_of_one, seed_of, updated
 from .traced_rows import Solved, row_mover, world_links
@@ -71,21 +71,27 @@ def posterior_bits_together(
     by that. Raises InputError as it does.
     """
     check_whole("num_particles", num_particles, 8)
+    check_whole("num_sweeps", num_sweeps, 1)
+    if len(keys) != len(counts):
+        raise InputError(f"there are {len(keys)} keys for {len(counts)} recordings; give each its own")
     if num_lanes is None:
         num_lanes = _LANES if accelerated() else _LANES_OF_A_PROCESSOR
     check_whole("num_lanes", num_lanes, 1)
     posteriors = [updated(measure, some) for some in counts]
     chains = _chains(measure)
     seeds, curves = ({u: of(measure, u) for u in chains} for of in (seed_of, Curve))
-    lanes = deque(
-        Lane(j, u, _own(key, seeds[u]), np.asarray(posterior.concentration), *chains[u], *curves[u].ends)
-        for j, (key, posterior) in enumerate(zip(keys, posteriors, strict=True))
-        for u in chains
-    )
     found = {}
-    with jax.enable_x64(True):
-        for lane, bits in _read(lanes, measure.world, curves, tables, (num_particles, num_sweeps), num_lanes):
-            found[lane.recording, lane.utility] = bits
+    # Utilities of one number of chains at a time: what a lane draws may not depend on what others it comes with.
+    for number in sorted({len(goes_on) for goes_on, _ in chains.values()}):
+        lanes = deque(
+            Lane(j, u, _own(key, seeds[u]), np.asarray(posterior.concentration), *parts, *curves[u].ends)
+            for j, (key, posterior) in enumerate(zip(keys, posteriors, strict=True))
+            for u, parts in chains.items()
+            if len(parts[0]) == number
+        )
+        with jax.enable_x64(True):
+            for lane, bits in _read(lanes, measure.world, curves, tables, (num_particles, num_sweeps), num_lanes):
+                found[lane.recording, lane.utility] = bits
     rest = [
         (j, u)
         for j in range(len(posteriors))
@@ -103,10 +109,7 @@ def posterior_bits_together(
 
 
 def _chains(measure):
-    """Of each utility without memory that is not constant: goes_on `[C, S]` and paid `[C, S, A]`, all of one shape.
-
-    A chain that pays nothing and goes nowhere changes nothing.
-    """
+    """Of each utility without memory that is not constant: goes_on `[C, S]` and paid `[C, S, A]`."""
     if not isinstance(measure.world, WorldModel):
         return {}
     found = {
@@ -114,17 +117,13 @@ def _chains(measure):
         for u, problem in enumerate(measure.problems)
         if problem is not None
     }
-    found = {u: parts for u, parts in found.items() if parts is not None}
-    most = max((len(goes_on) for goes_on, _ in found.values()), default=0)
-    return {
-        u: tuple(np.pad(part * 1.0, [(0, most - len(part)), *[(0, 0)] * (part.ndim - 1)]) for part in parts)
-        for u, parts in found.items()
-    }
+    return {u: tuple(part * 1.0 for part in parts) for u, parts in found.items() if parts is not None}
 
 
 def _own(key, seed):
-    """The data of a lane's own key."""
-    return np.asarray(jax.random.key_data(jax.random.fold_in(key, seed % 2**31)))
+    """The data of a lane's own key, whatever kind of key its recording has."""
+    entropy = [*np.asarray(jax.random.key_data(key)).ravel().tolist(), seed]
+    return np.random.SeedSequence(entropy).generate_state(2, np.uint32)
 
 
 def _read(waiting, world, curves, tables, size, num_lanes):
@@ -160,7 +159,7 @@ def _program(num_particles, num_sweeps):
     """A few levels of every lane: compiled once for worlds, numbers of chains and of lanes of one shape."""
 
     def one(key, fresh, active, particles, concentration, goes_on, paid, target, tolerance, world, *links):
-        draw_key, climb_key = jax.random.split(jax.random.wrap_key_data(key))
+        draw_key, climb_key = jax.random.split(jax.random.wrap_key_data(key, impl="threefry2x32"))
         prior = eqx.tree_at(lambda prior: prior.concentration, Dirichlet(1.0), concentration)
         mover = row_mover(world, links, (goes_on, paid), prior, num_particles=num_particles, num_sweeps=num_sweeps)
         drawn = mover.draw(draw_key)

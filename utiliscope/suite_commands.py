@@ -1,6 +1,8 @@
 """The commands `suite` and `tune`: agents whose utility is known, recorded, read by every method, and tuned on."""
 
+import contextlib
 import inspect
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -68,6 +70,7 @@ def suite(
     Writes a file for each job, results.parquet and report.html. Interrupted, it goes on with --resume.
     """
     with reporting() as run, output_folder(out) as run.clean_up:
+        _share_devices()
         run.say("planning")
         from .suite.methods import METHODS
 
@@ -115,6 +118,7 @@ def tune(
     --results the agents are recorded first, in the folder `suite` inside.
     """
     with reporting() as run, output_folder(out) as run.clean_up:
+        _share_devices()
         code = 0
         if results is None:
             run.say("planning")
@@ -211,6 +215,22 @@ def _planned(
     return jobs, settings
 
 
+def _share_devices() -> None:
+    """Before JAX is imported: else the first process takes three quarters of a device's memory, and others fail."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+
+def _on_accelerators(folder, resume) -> dict:
+    """`under_vmap`, where JAX runs on one now; a run goes on as it was begun, so that all rows are had in one way."""
+    from .devices import accelerated
+    from .suite.resuming import read_settings
+
+    with contextlib.suppress(InputError):
+        if resume:
+            return {name: True for name, given in read_settings(folder).items() if name == "under_vmap" and given}
+    return {"under_vmap": True} if accelerated() else {}
+
+
 def _execute(run, folder, jobs, settings, executor, workers, scheduler, batch, resume) -> int:
     """Run the jobs; the exit code."""
     from .suite.execution import execute
@@ -221,6 +241,7 @@ def _execute(run, folder, jobs, settings, executor, workers, scheduler, batch, r
 
     where = named_executor(executor, workers=workers, scheduler=scheduler)
     check_whole("batch", batch, 1)
+    settings = settings | _on_accelerators(folder, resume)
     start = begin(folder, jobs, settings, resume=resume)
     # Results stay whatever happens: from here on an interrupt takes nothing back.
     run.clean_up = None

@@ -27,7 +27,7 @@ from .sequences import comparison_world
 from .values import expected_utility, full_precision
 from .world.possible import PossibleWorlds, World, weighted_worlds
 
-_VERSION = 6  # of what is kept on disk
+_VERSION = 7  # of what is kept on disk
 _FIELDS = ("values", "log2_prob", "log2_error", "tolerance", "complete")
 
 

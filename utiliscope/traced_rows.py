@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from .policies import choice_states
-from .row_redraws import redraws_are_exact, row_redraw
+from .row_redraws import mixes_in_one_round, row_redraw
 from .traced_splitting import proposals
 from .world.model import reachable_states
 from .world.transition import links
@@ -125,11 +125,11 @@ def row_mover(world, links, chains, policy_prior, *, num_particles, num_sweeps) 
     """Rank-one moves for one utility, given by its `chains` and the world's `links`; works on traced arrays."""
     goes_on, paid = chains
     states, successors, onward = links
-    # Blocks of particles whose inverses fit a processor's cache.
-    block = math.gcd(num_particles, max(1, 2 ** round(math.log2(2**17 / paid[..., 0].size / paid.shape[1]))))
+    # Blocks of particles whose inverses fit a processor's cache; whatever the number of chains, as each has keys.
+    block = math.gcd(num_particles, max(1, 2 ** round(math.log2(2**17 / paid.shape[1] ** 2))))
     num_rows = states.shape[0]
     wanted = num_sweeps * max(num_rows, _FEWEST_REDRAWS)
-    wanted = wanted if redraws_are_exact(policy_prior) else proposals(num_sweeps, num_rows)
+    wanted = wanted if mixes_in_one_round(policy_prior) else proposals(num_sweeps, num_rows)
     return RowMover(
         row_redraw(policy_prior),
         lambda key: policy_prior.sample(key, world),

@@ -24,7 +24,7 @@ class Guides:
     program: called with keyword inputs, `fixed` ones and those in `data`, as `Nuts` has it.
     guide: "low-rank" (a normal density of low-rank covariance), "flow" (a block neural autoregressive flow) or
     "diagonal", over the sites made real. num_steps: of stochastic gradient ascent, whose size falls geometrically.
-    Raises InputError for guides that there are not, or not for this program.
+    Raises InputError for guides that there are not; `run`, for one that is not for this program.
     """
 
     def __init__(self, program, fixed: dict, *, guide: str, num_steps: int, num_samples: int, num_chains: int):

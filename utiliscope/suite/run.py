@@ -52,7 +52,9 @@ def run_batch(jobs: tuple[Job, ...], settings: Mapping) -> Iterator[tuple[Job, d
 
 
 def method(name: str, settings: Mapping):
-    """The method called `name`; settings: `num_particles`, `tail_particles`, `concentrations`, `simplicity`."""
+    """The method called `name`; settings: `num_particles`, `tail_particles`, `concentrations`, `simplicity`, and
+    `under_vmap`, which who starts the suite decides: one process's device may not be another's.
+    """
     import dataclasses
 
     from utiliscope.suite.methods import METHODS
@@ -61,6 +63,7 @@ def method(name: str, settings: Mapping):
     if not dataclasses.is_dataclass(found):
         return found
     known = {field.name for field in dataclasses.fields(found)}
+    settings = {"under_vmap": False, **settings}
     given = {entry: tuple(value) if isinstance(value, list) else value for entry, value in settings.items()}
     return dataclasses.replace(found, **{entry: value for entry, value in given.items() if entry in known})
 
