@@ -54,7 +54,7 @@ class Intelligence:
     simplicity: weight on code length. grid: laws whose evidence is kept, at all concentrations. num_particles: of
     splitting from each posterior; tail_particles: of the value tails, once for each world, concentration and candidate.
     under_vmap: whether recordings are read all together in one compiled program; on accelerators if not given. On a
-    processor that is ten times as much work as one by one (`benchmarks/vmapped.py`).
+    processor that is many times as much work as one by one (`benchmarks/vmapped.py`).
     """
 
     laws: Mapping[str, IntelligenceLaw] = field(default_factory=lambda: LAWS)
