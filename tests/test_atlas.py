@@ -14,6 +14,7 @@ import utiliscope as us
 from utiliscope.atlas import Atlas, _coefficients, atlas_bits, joined, make_atlas
 from utiliscope.atlas_chains import compiled_chains, warmed_up
 from utiliscope.atlas_inference import sample_weights
+from utiliscope.diagnostics import most_pareto_k
 
 KEY = jax.random.key(0)
 XI = us.Dirichlet(1.0)
@@ -160,14 +161,14 @@ def test_posterior_against_importance_sampling(law):
 
     samples, stats, told = sample_weights(
         KEY, weights_program, COUNTS, WORLD, WEIGHTS, policy_prior=XI, intelligence_law=law,
-        num_warmup=400, num_samples=1500, num_chains=2, num_particles=512,
+        num_warmup=400, num_samples=1500, num_chains=2, num_particles=512, num_fresh=256,
     )  # fmt: skip
     exact, exact_error = by_importance(law)
     theta, g = samples["weights"], samples["intelligence"]
     unit = theta / np.linalg.norm(theta, axis=-1, keepdims=True)
     for i, values in enumerate((unit[..., 0], unit[..., 1], g, g**2)):
         assert abs(values.mean() - exact[i]) < 5 * np.hypot(az.mcse(values), exact_error[i])
-    assert told["settled"] and told["rounds"] >= 2 and told["k_hat"] < 0.7
+    assert told["settled"] and told["rounds"] >= 2 and told["k_hat"] < most_pareto_k(256)
     assert abs(told["discrepancy"]) < 5 * np.hypot(told["discrepancy_error"], 0.1)
     assert told["share_beyond"] < 0.05 and stats["diverging"].sum() < 0.01 * g.size
 

@@ -30,7 +30,7 @@ _METHODS = ("auto", "nuts", "svi", "exact")
 # Beyond so many numbers NUTS takes hours where a guide takes minutes.
 _MOST_FOR_NUTS = 5000
 _GUIDE_STEPS, _TAIL_BITS = 5000, 200.0
-_FRESH = 64  # draws whose intelligence an atlas is tested by
+_FRESH = 128  # draws whose intelligence an atlas is tested by
 _DEFAULT_NOISE = dist.HalfNormal(1.0)
 
 
