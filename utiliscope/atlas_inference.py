@@ -61,8 +61,8 @@ def sample_weights(
     makes divergences.
     num_particles: random policies in a splitting run.
     num_runs: of these in each round, in directions that the round before drew. num_rounds: at most, at least 2.
-    num_fresh: draws whose intelligence is found again by splitting of its own, with 512 policies. A Pareto k of 64
-    draws has an error of 0.2 or more.
+    num_fresh: draws whose intelligence is found again by splitting of its own, with 512 policies; of few the Pareto
+    k is mostly noise.
     progress: called with what is being done.
 
     Two rounds agree (`settled`) where the means of intelligence and of the weights' direction, theta / |theta|, differ
