@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -92,6 +93,35 @@ def test_the_longest_utility_of_weights(files, tmp_path):
     result = call(*arguments, "--out", tmp_path / "out")
     assert result.exit_code == 2 and "--max-bits is the longest utility" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_program_without_utilities(fitted, files, tmp_path):
+    """Its parameters are told and kept, and what another program left there goes away."""
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "import jax.numpy as jnp, numpyro\n"
+        "from numpyro import distributions as dist\n"
+        "def coin(counts):\n"
+        "    p = numpyro.sample('p', dist.Beta(1, 1))\n"
+        "    numpyro.factor('operator', counts[:, 0].sum() * jnp.log(p) + counts[:, 1:].sum() * jnp.log1p(-p))\n"
+    )
+    shutil.copytree(fitted[0], tmp_path / "out")
+    call_of = ("fit", files / "steps.csv", "--world", files / "world.json", "--program", f"{mine}:coin")
+    call_of += ("--out", tmp_path / "out", "--num-chains", "2")
+    result = call(*call_of)
+    assert result.exit_code == 0, result.stderr
+    assert "enumerating utilities" not in result.stderr and "p " in result.stdout
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"parameters.csv", "posterior.nc", "report.html"}
+    table = pd.read_csv(tmp_path / "out" / "parameters.csv")
+    up = (pd.read_csv(files / "steps.csv")["action"] == "up").sum()
+    # 21 decisions: a Beta(1 + up, 1 + others).
+    assert table["parameter"].tolist() == ["p"]
+    assert abs(table["mean"][0] - (1 + up) / 23) < 5 * table["std_error"][0]
+    said = call("check", tmp_path / "out")
+    assert "p = 0." in said.stdout
+    for option, what in (("--max-bits=9", "--max-bits is the longest utility"), ("--states", "--states adds goals")):
+        refused = call(*call_of, option)
+        assert refused.exit_code == 2 and what in refused.stderr and "compares no utilities" in refused.stderr
 
 
 @pytest.mark.slow
@@ -384,7 +414,7 @@ def test_a_program_file_without_a_program(files, tmp_path):
     refused(call(*arguments, "--program", program), "has no function")
     program.write_text("raise RuntimeError('no')\n")
     refused(call(*arguments, "--program", program), f"cannot be run: RuntimeError at {program}:1: no")
-    program.write_text("def wrong(counts):\n    return counts + unknown\n")
+    program.write_text("def wrong(counts, candidates):\n    return counts + unknown\n")
     result = call(*arguments, "--program", program)
     assert result.exit_code == 1 and f"NameError at {program}:2: name 'unknown'" in " ".join(result.stderr.split())
     assert [path.name for path in tmp_path.iterdir() if path.suffix] == ["program.py"]

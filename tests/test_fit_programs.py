@@ -104,7 +104,8 @@ def test_programs_get_what_they_name():
         numpyro.sample("action", RecordedActions(policy, counts.sum(-1)), obs=counts)
 
     assert asked_for(plain, "policy") == ("counts", "world", "policy_prior")
-    posterior = quiet(pulls("xxyx"), ARMS, program=plain, **SHORT)
+    posterior = quiet(pulls("xxyx"), ARMS, program=plain, **SHORT | dict(candidates=None))
+    assert us.parameter_table(posterior).empty and "infers nothing else" in report_html(posterior)
     draws = posterior["posterior"].dataset
     assert "utility" not in draws.dims and draws.attrs["program"] == "plain"
     # Dirichlet(1 + counts).
@@ -152,8 +153,8 @@ def test_programs_that_find_nothing_are_told_before_any_sampling():
         (no_answer, "'no_answer' has no deterministic site 'utility_log_prob' with one entry for each of the 3 cand"),
         (too_few, "'too_few' has no deterministic site 'intelligence'"),
         (chooses, "'chooses' has no deterministic site 'utility_log_prob'"),
-        (lambda counts: None, "the program '<lambda>' has no sites.*numpyro.sample"),
-        (lambda counts: numpyro.sample("n", dist.Normal(), obs=0.0), "the program '<lambda>' has no sites"),
+        (lambda candidates: None, "the program '<lambda>' has no sites.*numpyro.sample"),
+        (lambda candidates: numpyro.sample("n", dist.Normal(), obs=0.0), "the program '<lambda>' has no sites"),
     ):
         with pytest.raises(us.InputError, match=message):
             us.fit(pulls("xy"), ARMS, program=program, progress=heard, **SHORT)
@@ -191,6 +192,7 @@ def test_names_that_are_not_known():
         (dict(program="boltzmann_weights", simplicity=2.0), "asks for no simplicity"),
         (dict(program="boltzmann", policy_prior=us.Dirichlet(0.5)), "asks for no policy_prior"),
         (dict(operators="who"), "asks for no operators"),
+        (dict(program="weights"), "asks for no candidates"),
         (dict(program="achieved", reading="achieved", prior_predictive=True), "nothing to leave out"),
         (dict(program="boltzmann", temperature=dist.Normal(0, 1)), "temperature has a prior over other than positive"),
         (dict(program="population"), "no column 'subject'"),

@@ -7,6 +7,7 @@ import xarray as xr
 
 from .diagnostics import advice, problems
 from .errors import listed
+from .parameters import parameter_table
 from .posterior import utility_table
 from .summaries import weight_table
 
@@ -93,6 +94,23 @@ def weight_answer(posterior: xr.DataTree) -> tuple[list[str], bool]:
     if not converged:
         sentences.append(f"Not to be relied on yet. {verdict}")
     return sentences, not clear
+
+
+def parameter_answer(posterior: xr.DataTree) -> tuple[list[str], bool]:
+    """The same for a program that has neither utilities nor weights: what it infers of its parameters."""
+    program, table = posterior["posterior"].attrs.get("program", "of this posterior"), parameter_table(posterior)
+    named = listed([parameter_text(row) for row in table.itertuples()], 3)
+    told = f"What it infers, with the middle 90 % of draws: {named}." if named else "It infers nothing else either."
+    sentences = [f"The program {program} has no utilities to tell apart. {told}"]
+    verdict, converged = diagnosis(posterior)
+    if not converged:
+        sentences.append(f"Not to be relied on yet. {verdict}")
+    return sentences, not len(table)
+
+
+def parameter_text(row) -> str:
+    """A row of the parameter table in words: "temperature = 0.34 (0.27 to 0.44)"."""
+    return f"{row.parameter} = {row.mean:.3g} ({row.low:.3g} to {row.high:.3g})"
 
 
 def diagnosis(posterior: xr.DataTree) -> tuple[str, bool]:

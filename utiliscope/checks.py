@@ -7,7 +7,10 @@ import arviz as az
 import numpy as np
 import xarray as xr
 
+from .answers import parameter_text
 from .diagnostics import advice, most_pareto_k, problems
+from .errors import listed
+from .parameters import parameter_table
 from .posterior import utility_table
 from .separation import information
 from .summaries import weight_table
@@ -42,6 +45,7 @@ def check_posterior(posterior: xr.DataTree) -> list[Finding]:
         found += [_identified(posterior), *_intelligent(posterior)]
     if "weights" in draws:
         found += _weights(posterior)
+    found += _parameters(posterior)
     if "intelligence" not in draws and all(one.what != "intelligent" for one in found):
         program = draws.attrs.get("program", "of this posterior")
         says = f"not known: the program {program} does not compare with random policies; fit candidates beside it"
@@ -195,6 +199,13 @@ def _telling_decisions(draws, bits, what):
     best = [s for s in np.argsort(-bits, kind="stable")[:3] if bits[s] >= 5e-4] or [int(bits.argmax())]
     shown = ", ".join(f"{draws['state'].values[s]} ({bits[s]:.3f})" for s in best)
     return Finding("next recording", f"to tell {what}, decisions in states {shown} bits each", None)
+
+
+def _parameters(posterior):
+    """What is inferred beside utilities and bits."""
+    table = parameter_table(posterior)
+    rows = [parameter_text(row) for row in table[table["parameter"] != "intelligence"].itertuples()]
+    return [Finding("parameters", f"{listed(rows, 4)}, with 90 %", None)] if rows else []
 
 
 def _weights(posterior):

@@ -134,10 +134,18 @@ def fit(
     tail_bits: Annotated[
         float | None, typer.Option(help="How many bits the value tails go up to; 200 if not given.", show_default=False)
     ] = None,
+    prior_predictive: Annotated[
+        bool | None,
+        typer.Option(
+            help="Run the program without the recording too, in as long again; by default for all but `weights`.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Fit a posterior over utilities to a recording; writes posterior.nc, utilities.csv and report.html.
 
-    With several operators (--program population) subjects.csv too, a row for each.
+    With several operators (--program population) subjects.csv too, a row for each; where more is inferred, such as a
+    temperature, parameters.csv.
     """
     with reporting() as run, output_folder(out) as run.clean_up:
         run.say("starting")
@@ -168,6 +176,7 @@ def fit(
             target_accept=target_accept,
             num_particles=num_particles,
             tail_bits=tail_bits,
+            prior_predictive=prior_predictive,
             seed=seed,
         )
 

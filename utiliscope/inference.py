@@ -11,7 +11,7 @@ from numpyro import distributions as dist
 from .behaviour import Behaviour, check_fits, read_behaviour
 from .cache import described
 from .errors import InputError, listed, users_line
-from .inputs import Inputs, asked_for
+from .inputs import Inputs, asked_for, compares_candidates
 from .laws import ExponentialLaw, IntelligenceLaw
 from .planned_actions import DEFAULT_TEMPERATURE
 from .policies import Dirichlet
@@ -94,9 +94,9 @@ def fit(
     The groups are posterior (`utility_log_prob` and `intelligence` over a named utility dimension, `policy`,
     parameters), prior (the same, without the recording), sample_stats, observed_data, log_likelihood of every decision,
     posterior_predictive and prior_predictive (actions at the recorded decisions) and constant_data; see
-    `utility_table` and `weight_table`. R-hat, ESS, divergences or the Pareto k are in the attributes of the posterior,
-    with a ConvergenceWarning where they are poor. The same seed gives the same numbers; the value tails do not depend
-    on it, their error is part of the utility table's. Raises InputError for bad input.
+    `utility_table`, `weight_table` and `parameter_table`. R-hat, ESS, divergences or the Pareto k are in the attributes
+    of the posterior, with a ConvergenceWarning where they are poor. The same seed gives the same numbers; the value
+    tails do not depend on it, their error is part of the utility table's. Raises InputError for bad input.
 
     The cost is the value tails, once for each world, prior and set of candidates (kept on disk), and NUTS over the
     policy: a solve of an `[S, S]` system, and one for each set to be reached, at each step.
@@ -118,6 +118,7 @@ def fit(
     alone = operators == "subject" or any(name.startswith("subject_") for name in wanted)
     given |= dict(simplicity=None if simplicity == 1 else simplicity, tail_bits=tail_bits if no_tails else None)
     given |= dict(policy_prior=None if usual else policy_prior, operators=None if alone else operators)
+    given |= dict(candidates=None if compares_candidates(wanted) else candidates)
     check_asked(given, wanted, function)
     if not isinstance(behaviour, Behaviour):
         say("reading the recording")

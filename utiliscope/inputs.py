@@ -25,6 +25,9 @@ _OF_READING = {
     "policy": (*RECORDED, "policy_prior", "weights", "atlas", "temperature", "noise", *_BOTH),
     "achieved": ("value", "value_error", "subject_value", "subject_value_error", "subject_tails", *_BOTH),
 }
+# What is made of candidates.
+_OF_CANDIDATES = {"candidates", "tails", "subject_tails", "action_values"}
+_OF_CANDIDATES |= {"value", "value_error", "subject_value", "subject_value_error"}
 # What a program with **settings gets.
 _SETTINGS = {
     "policy": ("policy_prior", "intelligence_law", "simplicity"),
@@ -56,6 +59,11 @@ def asked_for(program: Callable, reading: str) -> tuple[str, ...]:
                 f"has {listed(sorted(known), 30)}"
             )
     return tuple(wanted)
+
+
+def compares_candidates(wanted) -> bool:
+    """Whether any of these inputs is made of candidate utilities."""
+    return not _OF_CANDIDATES.isdisjoint(wanted)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

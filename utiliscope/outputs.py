@@ -64,8 +64,11 @@ def _remove(made):
 
 
 @contextlib.contextmanager
-def together(out: Path, names, run):
-    """A folder whose files `names` move into `out` once all of them are there; `run.clean_up` takes it back."""
+def together(out: Path, names, run, *, instead_of=()):
+    """A folder whose files `names` move into `out` once all of them are there; `run.clean_up` takes it back.
+
+    instead_of: names of what an earlier run may have left in `out` and this one does not write; taken away then.
+    """
     try:
         folder = Path(tempfile.mkdtemp(prefix=".utiliscope-", dir=out))
         made, run.clean_up = run.clean_up, lambda: (shutil.rmtree(folder, ignore_errors=True), made())
@@ -73,6 +76,8 @@ def together(out: Path, names, run):
             yield folder
             for name in names:
                 os.replace(folder / name, out / name)
+            for name in instead_of:
+                (out / name).unlink(missing_ok=True)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:

@@ -227,11 +227,13 @@ def utility_table(posterior: xr.DataTree) -> pd.DataFrame:
     that mean: Monte Carlo error of the value tail and of the draws); intelligence_sd (bits, over draws);
     probability_error (Monte Carlo, of the value tails and of the draws); is_lower_bound (some draws lie beyond the end
     of the value tail). Where programs do not speak of intelligence its columns are NaN. Raises InputError for a
-    posterior over weights.
+    posterior without utilities.
     """
     draws, constant = posterior["posterior"].dataset, posterior["constant_data"].dataset
     if "utility_log_prob" not in draws:
-        raise InputError("this posterior has weights of features instead of utilities: see weight_table(posterior)")
+        other = "weights of features" if "weights" in draws else "other parameters"
+        table = "weight_table" if "weights" in draws else "parameter_table"
+        raise InputError(f"this posterior has {other} instead of utilities: see {table}(posterior)")
     probability = np.exp(draws["utility_log_prob"].values)
     # Boltzmann-rational agents have no intelligence to speak of.
     told = "intelligence" in draws and "beyond_tail" in constant

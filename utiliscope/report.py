@@ -1,21 +1,25 @@
 """The report: one HTML file that says what was found, how sure it is, and how it came about."""
 
 import re
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from .answers import answer, diagnosis, probability_text, weight_answer, with_error
+from .answers import answer, diagnosis, parameter_answer, probability_text, weight_answer, with_error
 from .inlined import inlined
 from .outputs import written_whole
+from .parameter_plot import plot_parameters
+from .parameters import parameter_table
 from .plots import plot_diagnostics, plot_recording, plot_tradeoff, plot_utilities
 from .posterior import utility_table
 from .sensitivity_plot import plot_sensitivity
-from .summaries import subject_table, weight_table
+from .summaries import subject_table, told_of, weight_table
 from .weight_plot import plot_weights
 
 _MOST_ROWS = 20
@@ -38,12 +42,12 @@ def report_html(posterior: xr.DataTree) -> str:
         loader=PackageLoader("utiliscope"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["powers"] = lambda text: Markup(re.sub(r"2\^([\d.]*\d)", r"2<sup>\1</sup>", str(escape(text))))
-    over_weights = "weights" in posterior["posterior"].dataset
-    sentences, spread_out = (weight_answer if over_weights else answer)(posterior)
+    kind = told_of(posterior)
+    show = _KINDS[kind]
+    sentences, spread_out = show.answer(posterior)
     verdict, converged = diagnosis(posterior)
     sampled = "sample_stats" in posterior.children
     figures = [
-        *(_weight_figures if over_weights else _utility_figures)(posterior),
         _figure(
             plot_recording(posterior),
             "Where the recording went: states coloured by visits, arrows by how often their move was made.",
@@ -53,8 +57,8 @@ def report_html(posterior: xr.DataTree) -> str:
             _figure(
                 plot_diagnostics(posterior),
                 "Chains that look alike, energies that overlap, R-hat left of its line and effective sample sizes "
-                "right of theirs are what a converged sampler shows. Numbers are single probabilities of the policy, "
-                "and the bits and log probability of single utilities.",
+                "right of theirs are what a converged sampler shows. Numbers are all that varies over draws, such as "
+                "single probabilities of the policy, and the bits and log probability of single utilities.",
             )
             if sampled
             else dict(heading="", image="", width=0, caption=""),
@@ -63,17 +67,16 @@ def report_html(posterior: xr.DataTree) -> str:
             tone="good" if converged else "bad",
         ),
     ]
-    heading, columns, rows, rest = (_weight_rows if over_weights else _utility_rows)(posterior)
+    tables = [show.table(posterior), _parameter_table(posterior)]
     return environment.get_template("report.html").render(
         title="What is this behaviour trying to achieve?",
         recording=_recording(posterior),
         answer=sentences,
         open=spread_out or not converged,
-        heading=heading,
-        columns=columns,
-        rows=rows,
-        rest=rest,
+        tables=[table for table in tables if table],
         subjects=_subject_rows(posterior),
+        kind=kind,
+        parameters=tables[-1] is not None,
         figures=figures,
         told="intelligence" in posterior["posterior"].dataset,
         settings=_settings(posterior),
@@ -118,12 +121,13 @@ def _recording(posterior) -> str:
     visited = len(np.unique(observed["state_visited"].values))
     counted = f"{decisions:,} decisions in {episodes:,} episode{'s' if episodes != 1 else ''}"
     states, draws = constant.sizes["state"], posterior["posterior"].sizes
-    compared = f"{draws['utility']} utilities compared" if "utility" in draws else f"{draws['weight']} features weighed"
-    return f"{counted}; {visited} of {states} states visited; {compared}"
+    dimension, compared = _KINDS[told_of(posterior)].counted
+    told = f"; {draws[dimension]} {compared}" if dimension else ""
+    return f"{counted}; {visited} of {states} states visited{told}"
 
 
-def _utility_rows(posterior):
-    """Heading, columns, rows and the row of the rest of the table of utilities."""
+def _utility_table(posterior):
+    """The table of utilities: heading, columns, rows, the row of the rest, and the pictures below."""
     table = utility_table(posterior)
     columns = ["utility", "posterior probability", "code length (bits)"]
     told = "intelligence" in posterior["posterior"].dataset
@@ -139,10 +143,11 @@ def _utility_rows(posterior):
         rows.append(cells)
     rest = table.iloc[_MOST_ROWS:]
     last = [f"{len(rest)} others together", probability_text(rest["probability"].sum(), 0.0)]
-    return "Utilities", columns, rows, [*last, *[""] * (len(columns) - 2)] if len(rest) else None
+    rest = [*last, *[""] * (len(columns) - 2)] if len(rest) else None
+    return _table("Utilities", columns, rows, rest, _utility_figures(posterior))
 
 
-def _weight_rows(posterior):
+def _weight_table(posterior):
     """The same of weights."""
     columns = ["feature", "weight", "spread over draws", "above 0 with probability", "largest with probability"]
     table = weight_table(posterior)
@@ -158,7 +163,35 @@ def _weight_rows(posterior):
         for row in shown.head(_MOST_ROWS).itertuples()
     ]
     number = len(table) - len(rows)
-    return "Weights", columns, rows, [f"{number} others with smaller weights", "", "", "", ""] if number else None
+    rest = [f"{number} others with smaller weights", "", "", "", ""] if number else None
+    return _table("Weights", columns, rows, rest, _weight_figures(posterior))
+
+
+def _parameter_table(posterior):
+    """The same of parameters; None where there are none."""
+    table = parameter_table(posterior)
+    if table.empty:
+        return None
+    columns, caption = ["parameter", "mean", "spread over draws", "middle 90 %"], "Draws with the recording."
+    before = bool(table["prior_low"].notna().any())
+    if before:
+        columns.append("without the recording")
+        caption = "Draws with the recording (filled), and as many of those without it as lie there (line)."
+    rows = []
+    for row in table.head(_MOST_ROWS).itertuples():
+        cells = [row.parameter, f"{row.mean:.3g} ± {row.std_error:.2g}", f"{row.sd:.2g}"]
+        cells.append(f"{row.low:.3g} to {row.high:.3g}")
+        if before:
+            cells.append(f"{row.prior_low:.3g} to {row.prior_high:.3g}" if np.isfinite(row.prior_low) else "")
+        rows.append(cells)
+    number = len(table) - len(rows)
+    rest = [f"{number} others", *[""] * (len(columns) - 1)] if number else None
+    return _table("Parameters", columns, rows, rest, [_figure(plot_parameters(posterior), caption)], ranked=False)
+
+
+def _table(heading, columns, rows, rest, figures, ranked=True) -> dict:
+    """For the template. ranked: whether the first row is the best."""
+    return dict(heading=heading, columns=columns, rows=rows, rest=rest, figures=figures, ranked=ranked)
 
 
 def _subject_rows(posterior):
@@ -188,7 +221,7 @@ def _settings(posterior) -> list[tuple[str, str]]:
         ("intelligence law", attributes.get("intelligence_law", "")),
         ("temperature", attributes.get("temperature", "")),
         ("noise", attributes.get("noise", "")),
-        ("simplicity", f"{float(attributes.get('simplicity', 1.0)):g}"),
+        ("simplicity", "" if told_of(posterior) == "parameters" else f"{float(attributes.get('simplicity', 1.0)):g}"),
         ("discount", f"{float(constant.get('discount', float('nan'))):g} per step"),
         ("horizon", f"{int(constant['horizon'])} actions" if constant.get("horizon") else "none"),
         ("draws", f"{sizes['chain']} chains of {sizes['draw']}"),
@@ -216,3 +249,18 @@ def _version(name) -> str:
 def _figure(figure, caption, heading="") -> dict:
     image, width = inlined(figure)
     return dict(heading=heading, image=image, width=width, caption=caption, verdict="", tone="")
+
+
+class _Kind(NamedTuple):
+    """What a report shows of a kind of posterior. counted: the dimension of what is compared, and what it is called."""
+
+    answer: Callable
+    table: Callable
+    counted: tuple[str, str]
+
+
+_KINDS = {
+    "utilities": _Kind(answer, _utility_table, ("utility", "utilities compared")),
+    "weights": _Kind(weight_answer, _weight_table, ("weight", "features weighed")),
+    "parameters": _Kind(parameter_answer, lambda _: None, ("", "")),
+}

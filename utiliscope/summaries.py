@@ -8,6 +8,14 @@ import xarray as xr
 from .errors import InputError
 
 
+def told_of(posterior: xr.DataTree) -> str:
+    """What a posterior is over: "weights" of features, "utilities", or else only "parameters" of its program."""
+    draws = posterior["posterior"].dataset
+    if "weights" in draws:
+        return "weights"
+    return "utilities" if "utility_log_prob" in draws else "parameters"
+
+
 def weight_table(posterior: xr.DataTree) -> pd.DataFrame:
     """Features by weight.
 
@@ -18,7 +26,7 @@ def weight_table(posterior: xr.DataTree) -> pd.DataFrame:
     """
     draws = posterior["posterior"].dataset
     if "weights" not in draws:
-        raise InputError("this posterior has no weights of features; its utilities are in utility_table(posterior)")
+        raise InputError("this posterior has no weights of features; see utility_table or parameter_table")
     weights = draws["weights"].values
     size = np.abs(weights)
     shares = weights / np.maximum(size.max(-1, keepdims=True), np.finfo(float).tiny)
@@ -44,7 +52,7 @@ def subject_table(posterior: xr.DataTree) -> pd.DataFrame:
     """
     draws = posterior["posterior"].dataset
     if "subject_log_prob" not in draws:
-        raise InputError("this posterior is of one operator; see utility_table(posterior)")
+        raise InputError("this posterior is of one operator; see utility_table or parameter_table")
     chances = np.exp(draws["subject_log_prob"]).mean(("chain", "draw")).values
     bits = draws["subject_intelligence"].mean(("chain", "draw")).values
     best, rows = chances.argmax(1), np.arange(len(chances))

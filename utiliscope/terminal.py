@@ -153,6 +153,24 @@ def print_weights(table, most: int = 10) -> None:
         console.print(f"and {len(table) - most} others with smaller weights")
 
 
+def print_parameters(table, most: int = 10) -> None:
+    """The first `most` rows of a parameter table."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
+    shown.add_column("parameter", overflow="fold")
+    for name in ("mean", "middle 90 %"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for row in table.head(most).itertuples():
+        shown.add_row(row.parameter, f"{row.mean:.3g} ± {row.std_error:.2g}", f"{row.low:.3g} to {row.high:.3g}")
+    console = Console(highlight=False, markup=False)
+    console.print(shown)
+    if len(table) > most:
+        console.print(f"and {len(table) - most} others")
+
+
 def print_table(table, most: int = 10) -> None:
     """The likeliest `most` utilities of a utility table."""
     from rich.box import SIMPLE_HEAD

@@ -1,0 +1,85 @@
+"""What a program infers beside utilities: laws, temperatures, noise, and whatever a program of a user's own samples."""
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from .posterior import mean_error
+
+# What other tables tell of, and sites that only carry others.
+_ELSEWHERE = (
+    {"policy", "utility_log_prob", "utility_index", "weights", "score"}
+    | {"subject_policy", "subject_log_prob", "subject_intelligence", "log_mixture", "pull"}
+    | {"error"}
+)
+_LEAST_DRAWS = 8
+COLUMNS = ("parameter", "mean", "std_error", "sd", "low", "high", "prior_low", "prior_high", "r_hat", "ess")
+
+
+def parameter_table(posterior: xr.DataTree) -> pd.DataFrame:
+    """Inferred parameters, a row for each number, in their own units: what `utility_table` and others do not tell.
+
+    Columns: parameter (`temperature`, or `name[where]` for arrays, as ArviZ calls them); mean; std_error (of that mean,
+    Monte Carlo); sd; low and high (the middle 90 % of draws); prior_low and prior_high (the same without the recording,
+    NaN where the posterior has no group `prior`); r_hat and ess (bulk), NaN where there are too few draws or nothing
+    varies. Parameters that were given as numbers are among the settings, and not here. Empty where nothing is inferred
+    but utilities.
+    """
+    parts = [_rows(*site) for site in _sites(posterior)]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+
+
+def parameter_draws(posterior: xr.DataTree) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
+    """Each number by the name it has in the table: its draws `[n]`, and those without the recording or None."""
+    found = []
+    for name, site, before in _sites(posterior):
+        for place, label in enumerate(_labels(name, site)):
+            other = None if before is None else _flat(before)[..., place].ravel()
+            found.append((label, _flat(site)[..., place].ravel(), other))
+    return found
+
+
+def _sites(posterior):
+    """Names, draws and draws without the recording (or None) of these parameters."""
+    draws = posterior["posterior"].dataset
+    before = posterior["prior"].dataset if "prior" in posterior.children else {}
+    return [(name, site, before.get(name)) for name, site in draws.items() if _is_parameter(name, site, draws)]
+
+
+def _is_parameter(name, site, draws):
+    if name in _ELSEWHERE or site.dtype.kind not in "fiub" or not site.size:
+        return False
+    if name == "intelligence":
+        return "utility" not in site.dims
+    # A temperature that was given is kept as a site, which stands still.
+    return name not in draws.attrs or float(site.max()) > float(site.min())
+
+
+def _rows(name, site, before):
+    flat = _flat(site)
+    with np.errstate(invalid="ignore"):  # what is not finite has no spread
+        mean, error, spread = flat.mean((0, 1)), mean_error(flat), flat.std((0, 1))
+        low, high = np.quantile(flat, (0.05, 0.95), axis=(0, 1))
+    varies = (spread > 1e-12) & np.isfinite(flat).all((0, 1))
+    r_hat, ess = np.full((2, flat.shape[-1]), np.nan)
+    if varies.any() and flat[..., 0].size >= _LEAST_DRAWS:
+        ess[varies] = az.ess(flat[:, :, varies])
+        if len(flat) > 1:
+            r_hat[varies] = az.rhat(flat[:, :, varies])
+    least, most = np.full((2, flat.shape[-1]), np.nan)
+    if before is not None:
+        least, most = np.quantile(_flat(before), (0.05, 0.95), axis=(0, 1))
+    values = _labels(name, site), mean, error, spread, low, high, least, most, r_hat, ess
+    return pd.DataFrame(dict(zip(COLUMNS, values, strict=True)))
+
+
+def _flat(site):
+    return site.values.reshape(*site.shape[:2], -1).astype(float)
+
+
+def _labels(name, site):
+    places = [site[dim].values if dim in site.coords else range(site.sizes[dim]) for dim in site.dims[2:]]
+    if not places:
+        return [name]
+    return [f"{name}[{', '.join(map(str, at))}]" for at in pd.MultiIndex.from_product(places)]
