@@ -19,6 +19,7 @@ from .behaviour import Behaviour, check_fits
 from .chains import joint_chain
 from .errors import InputError
 from .fixed_points import backward_solution
+from .linked_values import linked_values, links_of, nearly_optimal
 from .payoffs import Payoffs
 from .planning import chain_action_values
 from .world.possible import PossibleWorlds, World
@@ -27,7 +28,7 @@ from .world.transition import SparseTransition, links, next_values, under
 _MOST_NODES = 2**17
 _MOST_SOLVED = 300  # states in a dense solve of a sparse world
 _MOST_IMPROVEMENTS = 500  # of a policy; about ten are usual
-_SWEEPS, _LINKED_SWEEPS = 20, 80  # of value iteration, whole and by links: as long as they save solves
+_SWEEPS = 20  # of value iteration, as long as they save solves
 _NO_GAIN = 8  # units of rounding of the largest value
 
 
@@ -48,13 +49,18 @@ def optimal_action_values(world: World, payoff, *, last=None):
 
     Exact, by policy iteration from a few sweeps of value iteration. Differentiable in `payoff` under `jit` and
     `vmap`: the policy is found without gradients, and its values solve one linear system; where two actions are worth
-    the same, the gradient is that of one of them. Costs about three factorisations of an `[S, S]` matrix (iterative
-    solves for sparse worlds of more than 300 states), or H products. Raises InputError for shapes that do not fit.
+    the same, the gradient is that of one of them. Costs about two factorisations of an `[S, S]` matrix; where they are
+    cheaper, some hundred sweeps along the links of a world that is known while tracing (`linked_values`); iterative
+    solves for sparse worlds of more than 300 states; or H products. Raises InputError for shapes that do not fit.
     """
     plan, payoff = _planning(world, payoff)
     if world.horizon is not None:
         return _by_induction(world, plan, payoff, last, _maximum)
-    choice, factors = _best_choice(*jax.lax.stop_gradient((plan, payoff, _swept(world, plan))))
+    known = links_of(world, payoff.dtype)
+    if known is not None and known.solve_slower:
+        value = linked_values(known, jnp.where(plan.available, payoff, -jnp.inf))
+        return _ahead(plan, payoff, value)
+    choice, factors = _best_choice(*jax.lax.stop_gradient((plan, payoff)), known)
     value = _value_of(plan, payoff, choice, factors)
     return _ahead(plan, payoff, value)
 
@@ -164,15 +170,6 @@ def _planning(world, payoff, terminal=None):
     return jax.tree.map(lambda x: x.astype(payoff.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, cast), payoff
 
 
-def _swept(world, plan):
-    """`plan` with the links of a world that has few of them, if it is known while tracing: a sweep is then cheaper."""
-    if isinstance(world.transition, np.ndarray):
-        successors, chance = links(world.transition)
-        if successors.shape[1] * 4 <= world.num_states:
-            return plan._replace(transition=SparseTransition(successors, jnp.asarray(chance, plan.discount.dtype)))
-    return plan
-
-
 def _ahead(plan, payoff, value):
     """`[S, A]` payoff and the discounted value of what follows; -inf where not available."""
     onward = jnp.where(plan.goes_on[:, None], plan.discount * next_values(plan.transition, value), 0.0)
@@ -199,10 +196,10 @@ def _chosen(plan, choice):
     return plan.discount * jnp.take_along_axis(plan.transition, choice[:, None, None], axis=1)[:, 0]
 
 
-def _best_choice(plan, payoff, few):
+def _best_choice(plan, payoff, known):
     """`[S]` optimal actions, and the factors of the system that their values solve (None where it is not formed).
 
-    few: the same as `plan`, in the form in which values are swept.
+    known: the world's links, or None.
     """
     rows = jnp.arange(payoff.shape[0])
     sparse = isinstance(plan.transition, SparseTransition)
@@ -214,12 +211,12 @@ def _best_choice(plan, payoff, few):
         factors = lu_factor(jnp.eye(len(rows), dtype=payoff.dtype) - step)
         return lu_solve(factors, right), factors
 
-    def sweep(_, value):
-        return _ahead(few, payoff, value).max(-1)
-
-    sweeps = _LINKED_SWEEPS if isinstance(few.transition, SparseTransition) else _SWEEPS
-    start = jnp.where(plan.available, payoff, -jnp.inf).max(-1)
-    choice = _ahead(plan, payoff, jax.lax.fori_loop(0, sweeps, sweep, start)).argmax(-1)
+    paid = jnp.where(plan.available, payoff, -jnp.inf)
+    if known is None:
+        value = jax.lax.fori_loop(0, _SWEEPS, lambda _, value: _ahead(plan, payoff, value).max(-1), paid.max(-1))
+    else:
+        value = nearly_optimal(known, paid)
+    choice = _ahead(plan, payoff, value).argmax(-1)
     tolerance = _NO_GAIN * jnp.finfo(payoff.dtype).eps
 
     def improve(carry):
