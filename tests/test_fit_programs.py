@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import subprocess
+import sys
 import warnings
 
 import arviz as az
@@ -152,12 +154,102 @@ def test_programs_that_find_nothing_are_told_before_any_sampling():
     for program, message in (
         (no_answer, "'no_answer' has no deterministic site 'utility_log_prob' with one entry for each of the 3 cand"),
         (too_few, "'too_few' has no deterministic site 'intelligence'"),
-        (chooses, "'chooses' has no deterministic site 'utility_log_prob'"),
+        (
+            chooses,
+            r"'chooses' has a site 'utility_log_prob' of shape \(2,\); under that name it has to be \[U\] = \(3,\)",
+        ),
         (lambda candidates: None, "the program '<lambda>' has no sites.*numpyro.sample"),
         (lambda candidates: numpyro.sample("n", dist.Normal(), obs=0.0), "the program '<lambda>' has no sites"),
     ):
         with pytest.raises(us.InputError, match=message):
             us.fit(pulls("xy"), ARMS, program=program, progress=heard, **SHORT)
+
+
+def _site(name, shape=()):
+    """A program that samples numbers under a name of its own."""
+
+    def mine(counts):
+        numpyro.sample(name, dist.Normal().expand(shape).to_event(len(shape)))
+
+    return mine
+
+
+def _returns(value):
+    def mine(counts):
+        numpyro.sample("x", dist.Normal())
+        return value
+
+    return mine
+
+
+def _chooses(counts):
+    numpyro.sample("x", dist.Normal())
+    numpyro.sample("utility", dist.Categorical(logits=np.zeros(3)))
+    numpyro.deterministic("intelligence", jnp.zeros(()))
+    numpyro.factor("operator", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        (_site("chain"), "'mine' has a site called 'chain', and that name is one of the posterior's own; call it oth"),
+        (_site("initial"), "'initial', and that name is one of the posterior's own"),
+        (_site("habit/pull"), "names of sites have no '/'"),
+        (_site("policy"), r"'policy' of shape \(\); under that name it has to be \[S, A\] = \(2, 3\)"),
+        (_site("weights", (3,)), "'weights', which is over weights, and does not ask for them: give it an argument"),
+        (_site("utility_log_prob", (2,)), "'utility_log_prob', which is over candidates, and does not ask for them"),
+        (_site("subject_log_prob", (2,)), "'subject_log_prob', which is over subject_counts, candidates"),
+        (_chooses, "picks a candidate by its discrete site 'utility', and does not ask for them"),
+        (
+            _returns(np.zeros(3)),
+            r"returns an array of shape \(3,\).*of actions, \(2, 3\), or nothing",
+        ),
+        (_returns(0.5), "returns float"),
+        (_returns({}), "returns dict"),
+    ],
+)
+def test_names_and_shapes_are_checked_before_any_sampling(program, message):
+    def heard(phase):
+        assert phase not in ("compiling", "sampling", "summing"), phase
+
+    with pytest.raises(us.InputError, match=message):
+        us.fit(pulls("xy"), ARMS, program=program, progress=heard, **SHORT | dict(candidates=None))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("pull", ()), ("log_mixture", (2,)), ("subject_bias", (3,)), ("score", (2,))]
+)
+def test_other_names_are_free(name, shape):
+    options = dict(method="svi", num_steps=2, num_samples=8, num_chains=1)
+    posterior = quiet(pulls("xy"), ARMS, program=_site(name, shape), **options)
+    assert posterior["posterior"][name].shape == (1, 8, *shape)
+    assert len(us.parameter_table(posterior)) == math.prod(shape)
+
+
+def test_a_likelihood_that_is_nowhere_finite_is_said():
+    def impossible(counts):
+        x = numpyro.sample("x", dist.Normal())
+        numpyro.factor("operator", -jnp.inf * (1 + x**2))
+
+    options = dict(num_warmup=10, num_samples=10, num_chains=2)
+    with pytest.warns(ConvergenceWarning, match="log density that is not finite"):
+        posterior = us.fit(pulls("xy"), ARMS, program=impossible, prior_predictive=False, **options)
+    said = check_posterior(posterior)[0]
+    assert said.good is False and len(said.says) < 400 and "sites and factors are finite" in said.says
+    assert "not finite" in report_html(posterior)
+
+
+def test_leaving_one_out_where_only_the_utility_varies():
+    """Log likelihoods of few values have no tail for a Pareto k."""
+    posterior = quiet(pulls("xxyxz"), ARMS, program="boltzmann", temperature=1.0, **SHORT)
+    told = {one.what: one for one in check_posterior(posterior)}
+    assert "bits a decision" in told["predicts"].says
+
+
+def test_numpyro_works_where_arviz_came_first():
+    lines = "import arviz", "import numpyro.distributions", "from utiliscope import fit", "import numpyro"
+    lines += ("from numpyro import handlers", "handlers.trace(lambda: numpyro.factor('f', 0.0)).get_trace()")
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, capture_output=True)
 
 
 def test_names_that_are_not_known():

@@ -1,5 +1,7 @@
 """What is inferred beside utilities: the table against ArviZ, what is left out, the picture, and where it is told."""
 
+import itertools
+
 import arviz as az
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ import xarray as xr
 
 import utiliscope as us
 from utiliscope.checks import check_posterior
+from utiliscope.diagnostics import diagnose, problems
 from utiliscope.parameters import COLUMNS, parameter_draws
 from utiliscope.report import report_html
 
@@ -132,3 +135,36 @@ def test_constant_and_infinite_numbers_can_be_drawn():
     figure = us.plot_parameters(posterior_of(sites))
     assert len([axes for axes in figure.axes if axes.get_title(loc="left")]) == 3
     assert pd.notna(us.parameter_table(posterior_of(sites))["mean"]).all()
+
+
+def test_carriers_are_hidden_in_our_own_programs_only():
+    sites = {"error": np.random.default_rng(4).random((2, 50))}
+    assert list(us.parameter_table(posterior_of(sites))["parameter"]) == ["error"]
+    noisy = posterior_of(sites)
+    noisy["posterior"].attrs["program"] = "noisy"
+    assert us.parameter_table(noisy).empty
+
+
+def test_what_is_not_a_number_is_told_so():
+    sites = {"p": np.random.default_rng(5).random((2, 50)), "bad": np.random.default_rng(6).random((2, 50))}
+    sites["bad"][0, :5] = np.nan
+    tree = posterior_of(sites)
+    row = us.parameter_table(tree).set_index("parameter").loc["bad"]
+    assert np.isnan(row["mean"]) and np.isnan(row["std_error"])
+    stats = {name: (("chain", "draw"), np.zeros((2, 50))) for name in ("lp", "diverging")}
+    tree["sample_stats"] = xr.DataTree(xr.Dataset(stats))
+    found = diagnose(tree)
+    assert found["share_broken"] == pytest.approx(0.05)
+    assert problems(found)[0] == "5% of the draws have numbers that are NaN, or a log density that is not finite"
+    assert any("(5% not finite)" in axes.get_title(loc="left") for axes in us.plot_parameters(tree).axes)
+
+
+def test_ticks_keep_apart():
+    random = np.random.default_rng(7)
+    sites = {"small": 0.017 + 0.003 * random.random((2, 400)), "far": 21 + 1e-4 * random.random((2, 400))}
+    figure = us.plot_parameters(posterior_of(sites))
+    figure.canvas.draw()
+    for axes in figure.axes:
+        shown = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+        assert len(shown) >= 2 and all(one.x1 < other.x0 for one, other in itertools.pairwise(shown))
+        assert not axes.xaxis.get_offset_text().get_text()

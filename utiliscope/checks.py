@@ -87,12 +87,13 @@ def _predicts(posterior):
         return []
     told = posterior["log_likelihood"].dataset["action_taken"].values
     if told.shape[0] * told.shape[1] < _LEAST_DRAWS or (told.std((0, 1)) < 1e-12).any():
-        # Where nothing varies over draws there is nothing to leave out.
-        score = np.log(np.exp(told).mean((0, 1))).mean() / np.log(2)
-        return [Finding("predicts", f"{score:.3f} bits a decision, by draws that have seen it", None)]
+        return _seen(told)  # where nothing varies over draws there is nothing to leave out
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        loo = az.loo(posterior, var_name="action_taken", pointwise=True)
+        try:
+            loo = az.loo(posterior, var_name="action_taken", pointwise=True)
+        except ValueError:  # few different values, as where only the utility varies, have no tail
+            return _seen(told)
     k = np.asarray(loo.pareto_k).ravel()
     most = most_pareto_k(told.shape[0] * told.shape[1])
     bad, number = int((~(k <= most)).sum()), len(k)
@@ -101,6 +102,11 @@ def _predicts(posterior):
         says = f"{score}; not to be relied on: Pareto k above {most:.2g} for {bad} of {number} decisions"
         return [Finding("predicts", says, False)]
     return [Finding("predicts", f"{score} (Pareto k at most {k.max():.2f})", True)]
+
+
+def _seen(told):
+    score = np.log(np.exp(told).mean((0, 1))).mean() / np.log(2)
+    return [Finding("predicts", f"{score:.3f} bits a decision, by draws that have seen it", None)]
 
 
 def _identified(posterior):

@@ -22,16 +22,17 @@ def convergence(posterior: xr.DataTree) -> tuple[np.ndarray, np.ndarray]:
     """
     rhat, ess = [np.zeros(0)], [np.zeros(0)]
     for name, values in posterior["posterior"].dataset.items():
-        if name == "utility_index" or values.dtype.kind != "f":
+        if name == "utility_index" or values.dtype.kind not in "fiub":
             continue
-        flat = values.values.reshape(*values.shape[:2], -1)
+        flat = values.values.reshape(*values.shape[:2], -1).astype(float)
         with np.errstate(invalid="ignore"):
             flat = flat[:, :, (flat.std((0, 1)) > 1e-12) & np.isfinite(flat).all((0, 1))]
         if flat.shape[-1] == 0 or flat.shape[0] * flat.shape[1] < 8:
             continue
         with np.errstate(divide="ignore", invalid="ignore"):
             several = flat.shape[0] > 1
-            rhat.append(np.nan_to_num(az.rhat(flat), nan=np.inf) if several else np.full(flat.shape[-1], np.nan))
+            between = np.nan_to_num(az.rhat(flat), nan=np.inf, posinf=np.inf) if several else np.nan
+            rhat.append(np.broadcast_to(between, flat.shape[-1:]))
             ess.append(np.nan_to_num(az.ess(flat), nan=0.0))
     return np.concatenate([np.atleast_1d(x) for x in rhat]), np.concatenate([np.atleast_1d(x) for x in ess])
 
@@ -40,17 +41,30 @@ def diagnose(posterior: xr.DataTree) -> dict:
     """The worst R-hat (`max_rhat`), the least effective sample size (`min_ess`) and the number of divergences.
 
     Of variational guides R-hat alone, between those of several starts: their draws are independent of one another.
-    Empty if there are too few draws to tell.
+    Where there are any, the share of draws with numbers that are NaN, or of a log density that is not finite
+    (`share_broken`). Empty if there are too few draws to tell.
     """
     draws = posterior["posterior"]
     if draws.sizes["chain"] * draws.sizes["draw"] < 8:
         return {}
+    broken = _broken(posterior)
     rhat, ess = convergence(posterior)
-    between = {"max_rhat": float(rhat[~np.isnan(rhat)].max(initial=1.0))}
+    between = broken | {"max_rhat": float(rhat[~np.isnan(rhat)].max(initial=1.0))}
     if "diverging" not in posterior["sample_stats"].dataset:
         return between if draws.sizes["chain"] > 1 else {}
     diverging = int(posterior["sample_stats"]["diverging"].sum())
     return between | {"min_ess": float(ess.min(initial=np.inf)), "num_divergences": diverging}
+
+
+def _broken(posterior) -> dict:
+    stats, draws = posterior["sample_stats"].dataset, posterior["posterior"]
+    broken = np.zeros((draws.sizes["chain"], draws.sizes["draw"]), bool)
+    if "lp" in stats:
+        broken = ~np.isfinite(stats["lp"].values)
+    for values in posterior["posterior"].dataset.values():
+        if values.dtype.kind == "f":
+            broken = broken | np.isnan(values.values).reshape(*values.shape[:2], -1).any(-1)
+    return {"share_broken": float(broken.mean())} if broken.any() else {}
 
 
 def most_pareto_k(draws) -> float:
@@ -83,6 +97,9 @@ def pareto_k(log_ratio) -> float:
 def problems(diagnostics: dict) -> list[str]:
     """What is wrong with the numbers of `diagnose`, in words; nothing if all is well."""
     found = []
+    if diagnostics.get("share_broken", 0.0) > 0:
+        share = f"{diagnostics['share_broken']:.0%} of the draws"
+        found.append(f"{share} have numbers that are NaN, or a log density that is not finite")
     if diagnostics.get("max_rhat", 1.0) > MOST_RHAT:
         found.append(f"R-hat is up to {diagnostics['max_rhat']:.3f} (should be below {MOST_RHAT})")
     if diagnostics.get("min_ess", np.inf) < LEAST_ESS:
@@ -103,6 +120,8 @@ def problems(diagnostics: dict) -> list[str]:
 
 def advice(diagnostics: dict) -> str:
     """What to do about them."""
+    if diagnostics.get("share_broken", 0.0) > 0:
+        return "see that the program's sites and factors are finite wherever its priors reach"
     if "rounds" in diagnostics and ("pareto_k" in diagnostics or not diagnostics.get("settled", 1)):
         return "run longer, with more particles: what the atlas says of bits comes from its splitting runs"
     if _uneven(diagnostics):

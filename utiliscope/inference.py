@@ -13,11 +13,12 @@ from .cache import described
 from .errors import InputError, listed, users_line
 from .inputs import Inputs, asked_for, compares_candidates
 from .laws import ExponentialLaw, IntelligenceLaw
+from .numpyro_modules import bind_numpyro_modules
 from .planned_actions import DEFAULT_TEMPERATURE
 from .policies import Dirichlet
 from .posterior import assemble, drawn_utilities
 from .predictive import decision_draws
-from .program_sites import check_told, look_at
+from .program_sites import check_sites, check_told, look_at
 from .programs import load_program
 from .sampling import Nuts, Shape
 from .settings import check_asked, check_method, check_settings, positive
@@ -32,6 +33,8 @@ _MOST_FOR_NUTS = 5000
 _GUIDE_STEPS, _TAIL_BITS = 5000, 200.0
 _FRESH = 128  # draws whose intelligence an atlas is tested by
 _DEFAULT_NOISE = dist.HalfNormal(1.0)
+
+bind_numpyro_modules()
 
 
 def fit(
@@ -192,7 +195,8 @@ def _by_program(key, function, inputs, wanted, shape, method, only, prior_predic
     data = inputs.data(wanted)
     fixed = {name: getattr(inputs, name) for name in wanted if name not in data}
     everything = fixed | data
-    continuous, discrete, told = look_at(function, everything)
+    continuous, discrete, told, returned = look_at(function, everything)
+    check_sites(function, told, returned, discrete, inputs, wanted)
     method = _chosen(method, continuous, discrete, function)
     check_method(method, **only)
     number = len(inputs.candidates) if "candidates" in wanted else 0

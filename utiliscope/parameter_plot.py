@@ -3,12 +3,13 @@
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from .errors import InputError
 from .parameters import parameter_draws
 from .picture_style import BLUE, INK, MUTED, plain, shortened
 
-_BINS, _COLUMNS = 36, 3
+_BINS, _COLUMNS, _TICKS = 36, 3, 4
 _MANY_TIMES = 30.0  # a positive parameter that spans more is drawn on a log scale
 
 
@@ -27,7 +28,9 @@ def plot_parameters(posterior: xr.DataTree, most: int = 9) -> Figure:
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (name, draws, before) in zip(panels, shown, strict=False):
         _plot_one(axes, draws, before)
-        axes.set_title(shortened(name), fontsize=10, loc="left", color=INK)
+        lost = 1 - np.isfinite(draws).mean()
+        called = shortened(name) + (f" ({lost:.0%} not finite)" if lost else "")
+        axes.set_title(called, fontsize=10, loc="left", color=INK)
         axes.set_yticks([])
         plain(axes)
         axes.spines["left"].set_visible(False)
@@ -44,6 +47,11 @@ def _plot_one(axes, draws, before):
     scale = np.log if low > 0 and high > _MANY_TIMES * low else np.asarray
     if scale is np.log:
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(numticks=_TICKS))
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(_TICKS))
+        axes.ticklabel_format(axis="x", useOffset=False)
     ends = scale(np.array([low, high]))
     room = 0.05 * np.ptp(ends) or 0.5 * max(abs(ends[0]), 1.0) * 1e-3
     edges = np.linspace(ends[0] - room, ends[1] + room, _BINS + 1)

@@ -7,12 +7,18 @@ import xarray as xr
 
 from .posterior import mean_error
 
-# What other tables tell of, and sites that only carry others.
-_ELSEWHERE = (
-    {"policy", "utility_log_prob", "utility_index", "weights", "score"}
-    | {"subject_policy", "subject_log_prob", "subject_intelligence", "log_mixture", "pull"}
-    | {"error"}
-)
+# What other tables tell of.
+_ELSEWHERE = {"policy", "utility_log_prob", "utility_index", "weights"}
+_ELSEWHERE |= {"subject_policy", "subject_log_prob", "subject_intelligence"}
+# Sites of our own programs that only carry others.
+_CARRIERS = {
+    "noisy": {"error"},
+    "population": {"log_mixture", "pull"},
+    "achieved_population": {"log_mixture", "pull"},
+    "weights": {"score"},
+    "boltzmann_weights": {"score"},
+    "maxent_weights": {"score"},
+}
 _LEAST_DRAWS = 8
 COLUMNS = ("parameter", "mean", "std_error", "sd", "low", "high", "prior_low", "prior_high", "r_hat", "ess")
 
@@ -48,7 +54,8 @@ def _sites(posterior):
 
 
 def _is_parameter(name, site, draws):
-    if name in _ELSEWHERE or site.dtype.kind not in "fiub" or not site.size:
+    carriers = _CARRIERS.get(draws.attrs.get("program"), ())
+    if name in _ELSEWHERE or name in carriers or site.dtype.kind not in "fiub" or not site.size:
         return False
     if name == "intelligence":
         return "utility" not in site.dims
@@ -61,12 +68,14 @@ def _rows(name, site, before):
     with np.errstate(invalid="ignore"):  # what is not finite has no spread
         mean, error, spread = flat.mean((0, 1)), mean_error(flat), flat.std((0, 1))
         low, high = np.quantile(flat, (0.05, 0.95), axis=(0, 1))
+    error = np.where(np.isfinite(mean), error, np.nan)
     varies = (spread > 1e-12) & np.isfinite(flat).all((0, 1))
     r_hat, ess = np.full((2, flat.shape[-1]), np.nan)
     if varies.any() and flat[..., 0].size >= _LEAST_DRAWS:
-        ess[varies] = az.ess(flat[:, :, varies])
-        if len(flat) > 1:
-            r_hat[varies] = az.rhat(flat[:, :, varies])
+        with np.errstate(divide="ignore", invalid="ignore"):  # of a chain that stands still
+            ess[varies] = az.ess(flat[:, :, varies])
+            if len(flat) > 1:
+                r_hat[varies] = az.rhat(flat[:, :, varies])
     least, most = np.full((2, flat.shape[-1]), np.nan)
     if before is not None:
         least, most = np.quantile(_flat(before), (0.05, 0.95), axis=(0, 1))

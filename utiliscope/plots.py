@@ -83,7 +83,21 @@ def plot_diagnostics(posterior: xr.DataTree) -> Figure:
     trace.set(xlabel="draw", ylabel="log density")
     trace.set_title(f"Chains ({len(density)})", fontsize=10, loc="left")
 
-    levels = stats["energy"].values
+    _energies(energy, stats["energy"].values)
+    rhat, ess = convergence(posterior)
+    _numbers(rhat_axes, rhat[np.isfinite(rhat)], MOST_RHAT, "R-hat", "above")
+    _numbers(ess_axes, ess[np.isfinite(ess)], float(LEAST_ESS), "effective sample size", "below")
+    for axes in (trace, energy, rhat_axes, ess_axes):
+        plain(axes)
+    return figure
+
+
+def _energies(energy, levels):
+    """A histogram of energies `[chains, draws]` and of the steps between them."""
+    energy.set_title("Energy", fontsize=10, loc="left")
+    if not np.isfinite(levels).all():
+        energy.text(0.5, 0.5, "not finite at every draw", ha="center", transform=energy.transAxes, color=MUTED)
+        return
     marginal, steps = (levels - levels.mean()).ravel(), np.diff(levels, axis=-1).ravel()
     edges = np.histogram_bin_edges(np.concatenate([marginal, steps]), 40)
     energy.hist(marginal, edges, density=True, color=BLUE, alpha=0.55, label="energy")
@@ -92,13 +106,6 @@ def plot_diagnostics(posterior: xr.DataTree) -> Figure:
     energy.set(xlabel="energy, centred", yticks=[])
     least = float(np.min(np.square(np.diff(levels, axis=-1)).mean(-1) / levels.var(-1)))
     energy.set_title(f"Energy (lowest BFMI {least:.2f})", fontsize=10, loc="left")
-
-    rhat, ess = convergence(posterior)
-    _numbers(rhat_axes, rhat[np.isfinite(rhat)], MOST_RHAT, "R-hat", "above")
-    _numbers(ess_axes, ess[np.isfinite(ess)], float(LEAST_ESS), "effective sample size", "below")
-    for axes in (trace, energy, rhat_axes, ess_axes):
-        plain(axes)
-    return figure
 
 
 def _plot_ratios(log_ratio, attributes) -> Figure:

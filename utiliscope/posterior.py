@@ -49,7 +49,7 @@ def assemble(key, *, inputs, wanted, world, samples, stats, found, prior, predic
             constant["start_separation"] = apart
     if "weights" in samples:
         coords["weight"] = list(inputs.weights.names)
-    if any(name.startswith("subject_") for name in samples):
+    if any(name.startswith("subject_") for name in wanted):
         coords["subject"] = inputs.subjects
     groups = {
         "posterior": samples,
@@ -71,7 +71,7 @@ def assemble(key, *, inputs, wanted, world, samples, stats, found, prior, predic
             groups["log_likelihood"] = told["log_likelihood"]
         if told and told["replicated"] is not None:
             groups[f"{name}_predictive"] = {"action_taken": told["replicated"]}
-    tree = az.from_dict(groups, coords=coords, dims=_dims(samples))
+    tree = az.from_dict(groups, coords=coords, dims=_dims(samples, coords))
     if "action_taken" in groups.get("log_likelihood", {}):
         likelihood = tree["log_likelihood"].dataset
         tree["log_likelihood"] = xr.DataTree(likelihood.assign_coords(decision=predicted["posterior"]["choices"]))
@@ -145,11 +145,14 @@ def _mean_law(law, samples):
         return sampled_law(law)
 
 
-def _dims(samples) -> dict:
-    """Names of dimensions; those of continuous weights' bits have none of their own."""
-    dims = _DIMS if "utility_log_prob" in samples else {**_DIMS, "intelligence": []}
-    scored = "score" in samples and np.shape(samples["score"]) == np.shape(samples.get("weights"))
-    return {**dims, "score": ["weight"]} if scored else dims
+def _dims(samples, coords) -> dict:
+    """Names of dimensions, for arrays that have their sizes: a program may call others so."""
+    sizes = {name: len(values) for name, values in coords.items()}
+
+    def fit(name, dims):
+        return name not in samples or tuple(map(sizes.get, dims)) == np.shape(samples[name])[2:]
+
+    return {name: dims for name, dims in _DIMS.items() if fit(name, dims)}
 
 
 _DIMS = {
@@ -160,6 +163,7 @@ _DIMS = {
     "log_mixture": ["utility"],
     "pull": ["utility"],
     "weights": ["weight"],
+    "score": ["weight"],
     "utility_log_prob": ["utility"],
     "intelligence": ["utility"],
     "counts": ["state", "action"],

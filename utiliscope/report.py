@@ -77,11 +77,22 @@ def report_html(posterior: xr.DataTree) -> str:
         subjects=_subject_rows(posterior),
         kind=kind,
         parameters=tables[-1] is not None,
+        files=_files(kind, tables[-1] is not None, posterior),
         figures=figures,
         told="intelligence" in posterior["posterior"].dataset,
         settings=_settings(posterior),
         versions=dict(_versions()),
     )
+
+
+def _files(kind, parameters, posterior) -> list[str]:
+    """Where the numbers are, as the command line writes them."""
+    told = {
+        "utilities.csv": kind != "parameters",
+        "parameters.csv": parameters,
+        "subjects.csv": "subject_log_prob" in posterior["posterior"].dataset,
+    }
+    return [name for name, there in told.items() if there]
 
 
 def _utility_figures(posterior):

@@ -117,7 +117,8 @@ def _check_choices(sites, discrete, program_name):
     if "utility" not in discrete:
         raise InputError(
             f"the program {program_name!r} has discrete sites ({', '.join(discrete)}) but none called 'utility'; "
-            "name the one that picks the candidate so, as models/achieved.py does"
+            "name the one that picks the candidate so, as models/achieved.py does; one that picks something else is "
+            "for the program to sum out, by logsumexp"
         )
     for name, site in discrete.items():
         if np.ndim(site["value"]):

@@ -239,7 +239,10 @@ class _Vocabulary:
         if atom.name in grammar._features:
             if amount or grammar._features[atom.name].dtype == bool:
                 return None
-            return f"a set of states is needed here, and {atom.name!r} is an amount", f"use time({atom})"
+            return (
+                f"a set of states is needed here, and {atom.name!r} is an amount",
+                f"use time({atom}), or give places as true and false",
+            )
         features = [Atom(name) for name in grammar._features]
         known = f"features of this world: {listed(features)}" if features else "this world has no features"
         state = Atom(atom.name, is_state=True)

@@ -82,7 +82,9 @@ def predicate_values(world, predicate, own=Own(), amount=False) -> np.ndarray:
             return predicate_values(world, left, own) | predicate_values(world, right, own)
     values = atom_values(world, predicate, own)
     if values.dtype != bool and not amount:
-        raise InputError(f"{predicate} is an amount, not a set of states; use time({predicate})")
+        raise InputError(
+            f"{predicate} is an amount, not a set of states; use time({predicate}), or give places as true and false"
+        )
     return values
 
 
