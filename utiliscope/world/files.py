@@ -145,7 +145,7 @@ def _read_npz(path) -> dict:
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; check the path of the world file") from None
     except (*_UNREADABLE, KeyError, MemoryError) as error:
-        reason = "it is no .npz archive of numbers" if "pickle" in str(error) else error
+        reason = "it is no .npz archive of numbers" if "unsafely" in str(error) else error
         raise InputError(f"{path} cannot be read as .npz: {reason}; write it with np.savez, without objects") from None
     entries = {name: array.item() if array.shape == () else array for name, array in arrays.items()}
     features = {name.removeprefix("feature:"): array for name, array in entries.items() if name.startswith("feature:")}
