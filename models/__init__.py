@@ -18,4 +18,5 @@ other sites (a program that asks for `candidates` has to have it); `intelligence
 intelligence is a factor called `operator`. Discrete sites, of which one is called `utility`, are summed out. What is
 returned, if anything, are log probabilities of actions: [N, A], or [U, N, A] for each utility; over states, [S, A] or
 [U, S, A], if the program asks for `counts`. For the prior it is run on an empty recording: no counts, no actions.
+Recorded arrays are traced: compute with `jnp`, and choose by `jnp.where` where Python's `if` would look at them.
 """

@@ -119,6 +119,11 @@ def test_a_program_without_utilities(fitted, files, tmp_path):
     assert abs(table["mean"][0] - (1 + up) / 23) < 5 * table["std_error"][0]
     said = call("check", tmp_path / "out")
     assert "p = 0." in said.stdout
+    # In a folder where no fit has been, files of these names are not its own.
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "utilities.csv").write_text("mine")
+    assert call(*call_of, "--out", tmp_path / "own").exit_code == 0
+    assert (tmp_path / "own" / "utilities.csv").read_text() == "mine"
     for option, what in (("--max-bits=9", "--max-bits is the longest utility"), ("--states", "--states adds goals")):
         refused = call(*call_of, option)
         assert refused.exit_code == 2 and what in refused.stderr and "compares no utilities" in refused.stderr

@@ -63,6 +63,7 @@ def test_the_table_agrees_with_arviz(sites):
     table = us.parameter_table(tree)
     assert list(table["parameter"]) == ["share[home]", "share[away]", "temperature"]
     for row, draws in zip(table.itertuples(), [*np.moveaxis(sites["share"], -1, 0), sites["temperature"]], strict=True):
+        assert row.median == pytest.approx(np.median(draws))
         assert row.mean == pytest.approx(draws.mean()) and row.sd == pytest.approx(draws.std())
         assert (row.low, row.high) == pytest.approx(tuple(np.quantile(draws, [0.05, 0.95])))
         assert row.std_error == pytest.approx(float(az.mcse(draws)))
@@ -75,7 +76,7 @@ def test_what_was_believed_before_stands_beside(sites):
     table = us.parameter_table(posterior_of(sites, prior=before)).set_index("parameter")
     assert tuple(table.loc["temperature", ["prior_low", "prior_high"]]) == pytest.approx((1.1, 2.9))
     assert np.isnan(table.loc["share[0]", "prior_low"])
-    draws = {name: other for name, _, other in parameter_draws(posterior_of(sites, prior=before))}
+    draws = {name: other for name, _, other in parameter_draws(posterior_of(sites, prior=before), 9)}
     assert draws["temperature"] == pytest.approx(before["temperature"].ravel()) and draws["share[1]"] is None
 
 
@@ -110,8 +111,8 @@ def test_a_program_without_utilities_has_a_report_and_a_check(sites):
     assert "<h2>Parameters</h2>" in page and "parameters.csv" in page and "utilities compared" not in page
     assert "<td><code>p</code></td>" in page and "Code length" not in page
     said = {one.what: one.says for one in check_posterior(tree)}
-    low, high = np.quantile(sites["temperature"], [0.05, 0.95])
-    assert said["parameters"] == f"p = {sites['temperature'].mean():.3g} ({low:.3g} to {high:.3g}), with 90 %"
+    low, middle, high = np.quantile(sites["temperature"], [0.05, 0.5, 0.95])
+    assert said["parameters"] == f"p = {middle:.3g} ({low:.3g} to {high:.3g}): medians, and the middle 90 % of draws"
     with pytest.raises(us.InputError, match=r"other parameters instead of utilities: see parameter_table"):
         us.utility_table(tree)
 
@@ -143,6 +144,23 @@ def test_carriers_are_hidden_in_our_own_programs_only():
     noisy = posterior_of(sites)
     noisy["posterior"].attrs["program"] = "noisy"
     assert us.parameter_table(noisy).empty
+    noisy["posterior"].attrs["own_program"] = 1  # one that is called like ours
+    assert not us.parameter_table(noisy).empty
+
+
+def test_what_is_told_of_each_decision_has_no_prior():
+    sites = {"surprise": np.random.default_rng(8).random((2, 50, 7))}
+    table = us.parameter_table(posterior_of(sites, prior={"surprise": np.zeros((2, 50, 0))}))
+    assert len(table) == 7 and table["prior_low"].isna().all()
+    assert len(us.plot_parameters(posterior_of(sites), most=2).axes) == 2
+
+
+def test_the_median_is_told_of_heavy_tails():
+    """What an uninformative recording leaves of a LogNormal(0, 3): its mean is of a few draws."""
+    sites = {"temperature": np.exp(3 * np.random.default_rng(9).normal(size=(4, 500)))}
+    row = us.parameter_table(posterior_of(sites)).iloc[0]
+    assert row["median"] == pytest.approx(np.median(sites["temperature"])) and row["mean"] > 20 * row["median"]
+    assert f"temperature = {row['median']:.3g} (" in check_posterior(posterior_of(sites))[-2].says
 
 
 def test_what_is_not_a_number_is_told_so():

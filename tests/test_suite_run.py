@@ -7,6 +7,7 @@ import multiprocessing
 import numpy as np
 import pytest
 
+from utiliscope import devices
 from utiliscope.marginal import Evidence
 from utiliscope.suite import intelligence
 from utiliscope.suite.execution import execute
@@ -14,7 +15,9 @@ from utiliscope.suite.executors.processes import Processes
 from utiliscope.suite.executors.serial import Serial
 from utiliscope.suite.intelligence import Intelligence
 from utiliscope.suite.jobs import plan
+from utiliscope.suite.resuming import begin
 from utiliscope.suite.run import RUN, run_batch
+from utiliscope.suite_commands import _on_accelerators
 
 SETTINGS = dict(num_particles=8, tail_particles=8, concentrations=[1.0])
 JOBS = plan(
@@ -119,3 +122,15 @@ def test_a_worker_killed_in_mid_batch_changes_no_row(tmp_path):
         {p.name: p.read_bytes() for p in (tmp_path / at / "jobs").iterdir()} for at in ("serial", "killed")
     )
     assert serial == others
+
+
+@pytest.mark.parametrize("now", [True, False])
+def test_a_resumed_suite_goes_on_as_it_was_begun(now, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "accelerated", lambda: now)
+    assert _on_accelerators(tmp_path, resume=False) == ({"under_vmap": True} if now else {})
+    assert _on_accelerators(tmp_path, resume=True) == ({"under_vmap": True} if now else {})  # nothing was begun
+    for begun in ({"under_vmap": True}, {}):
+        begin(tmp_path, JOBS, SETTINGS | begun, resume=False)
+        assert _on_accelerators(tmp_path, resume=True) == begun
+        for path in tmp_path.iterdir():
+            path.unlink() if path.is_file() else path.rmdir()

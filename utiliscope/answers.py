@@ -109,8 +109,8 @@ def parameter_answer(posterior: xr.DataTree) -> tuple[list[str], bool]:
 
 
 def parameter_text(row) -> str:
-    """A row of the parameter table in words: "temperature = 0.34 (0.27 to 0.44)"."""
-    return f"{row.parameter} = {row.mean:.3g} ({row.low:.3g} to {row.high:.3g})"
+    """A row of the parameter table in words, median and middle 90 %: "temperature = 0.34 (0.27 to 0.44)"."""
+    return f"{row.parameter} = {row.median:.3g} ({row.low:.3g} to {row.high:.3g})"
 
 
 def diagnosis(posterior: xr.DataTree) -> tuple[str, bool]:

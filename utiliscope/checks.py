@@ -211,7 +211,7 @@ def _parameters(posterior):
     """What is inferred beside utilities and bits."""
     table = parameter_table(posterior)
     rows = [parameter_text(row) for row in table[table["parameter"] != "intelligence"].itertuples()]
-    return [Finding("parameters", f"{listed(rows, 4)}, with 90 %", None)] if rows else []
+    return [Finding("parameters", f"{listed(rows, 4)}: medians, and the middle 90 % of draws", None)] if rows else []
 
 
 def _weights(posterior):

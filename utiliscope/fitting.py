@@ -57,7 +57,8 @@ def fit_into(run, out, behaviour, model, *, max_bits, states, beta=None, law=Non
         tables[UTILITIES] = (weight_table if kind == "weights" else utility_table)(posterior)
     if "subject_log_prob" in posterior["posterior"].dataset:
         tables[SUBJECTS] = subject_table(posterior)
-    others = {UTILITIES, SUBJECTS, PARAMETERS} - set(tables)
+    # Only where a fit has been before are such files its own.
+    others = {UTILITIES, SUBJECTS, PARAMETERS} - set(tables) if (out / POSTERIOR).is_file() else ()
     with together(out, (POSTERIOR, *tables, REPORT), run, instead_of=others) as folder:
         save_posterior(posterior, folder / POSTERIOR)
         write_report(posterior, folder / REPORT)

@@ -172,6 +172,7 @@ def fit(
             world=mean_world(inputs.world),
             attributes=dict(
                 program=getattr(function, "__name__", str(function)),
+                own_program=int(not getattr(function, "__module__", "").startswith("utiliscope.models.")),
                 reading=reading,
                 simplicity=float(simplicity),
                 seed=int(seed),

@@ -19,7 +19,7 @@ def plot_parameters(posterior: xr.DataTree, most: int = 9) -> Figure:
     Each picture spans what is believed with the recording; of the prior only what lies there is seen, in proportion.
     Raises InputError for a posterior without parameters.
     """
-    shown = parameter_draws(posterior)[:most]
+    shown = parameter_draws(posterior, most)
     if not shown:
         raise InputError("this posterior has no parameters: only utilities were inferred, see plot_utilities")
     columns = min(_COLUMNS, len(shown))
@@ -44,7 +44,7 @@ def _plot_one(axes, draws, before):
     if draws.size == 0:
         return axes.text(0.5, 0.5, "not finite", ha="center", transform=axes.transAxes, color=MUTED)
     low, high = np.quantile(draws, (0.001, 0.999))
-    scale = np.log if low > 0 and high > _MANY_TIMES * low else np.asarray
+    scale = np.log if draws.min() > 0 and high > _MANY_TIMES * low else np.asarray
     if scale is np.log:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(numticks=_TICKS))

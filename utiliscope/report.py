@@ -183,15 +183,15 @@ def _parameter_table(posterior):
     table = parameter_table(posterior)
     if table.empty:
         return None
-    columns, caption = ["parameter", "mean", "spread over draws", "middle 90 %"], "Draws with the recording."
+    columns, caption = ["parameter", "median", "middle 90 %", "mean"], "Draws with the recording."
     before = bool(table["prior_low"].notna().any())
     if before:
         columns.append("without the recording")
         caption = "Draws with the recording (filled), and as many of those without it as lie there (line)."
     rows = []
     for row in table.head(_MOST_ROWS).itertuples():
-        cells = [row.parameter, f"{row.mean:.3g} ± {row.std_error:.2g}", f"{row.sd:.2g}"]
-        cells.append(f"{row.low:.3g} to {row.high:.3g}")
+        cells = [row.parameter, f"{row.median:.3g}", f"{row.low:.3g} to {row.high:.3g}"]
+        cells.append(f"{row.mean:.3g} ± {row.std_error:.2g}")
         if before:
             cells.append(f"{row.prior_low:.3g} to {row.prior_high:.3g}" if np.isfinite(row.prior_low) else "")
         rows.append(cells)

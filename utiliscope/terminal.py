@@ -161,10 +161,11 @@ def print_parameters(table, most: int = 10) -> None:
 
     shown = Table(box=SIMPLE_HEAD, pad_edge=False)
     shown.add_column("parameter", overflow="fold")
-    for name in ("mean", "middle 90 %"):
+    for name in ("median", "middle 90 %", "mean"):
         shown.add_column(name, justify="right", no_wrap=True)
     for row in table.head(most).itertuples():
-        shown.add_row(row.parameter, f"{row.mean:.3g} ± {row.std_error:.2g}", f"{row.low:.3g} to {row.high:.3g}")
+        mean = f"{row.mean:.3g} ± {row.std_error:.2g}"
+        shown.add_row(row.parameter, f"{row.median:.3g}", f"{row.low:.3g} to {row.high:.3g}", mean)
     console = Console(highlight=False, markup=False)
     console.print(shown)
     if len(table) > most:
