@@ -47,7 +47,7 @@ def mixes_in_one_round(policy_prior) -> bool:
 
 def row_move(policy_prior):
     """A prior's `perturb_row`, given the state: only rows of concentrations of their own need to know it."""
-    if np.ndim(getattr(policy_prior, "concentration", 0.0)):
+    if isinstance(policy_prior, Dirichlet) and np.ndim(policy_prior.concentration):
         return policy_prior.perturb_row
     return lambda key, row, available, _: policy_prior.perturb_row(key, row, available)
 
