@@ -64,7 +64,9 @@ def posterior_bits_together(
     """`posterior_bits` of each of `J` recordings, with its own key: `[J][U]`.
 
     keys, counts: `J` keys, and `[S, A]` of each. num_lanes: populations that move at a time on each device, 64, or 8 on
-    a processor, if not given. Memory: that times num_particles C S^2 numbers, for utilities of C chains.
+    a processor, if not given. num_particles: best a power of two: they move in blocks of one that divides them, so that
+    an odd number goes one by one. Memory: num_lanes times num_particles S A numbers, and C S^2 for each of a block, for
+    utilities of C chains.
 
     A lane's numbers are its own, whatever runs beside it; they are not those of `posterior_bits`, whose populations
     fall by quarters instead of halves. Utilities that remember, and sets of possible worlds, have no lane and are read
@@ -164,7 +166,7 @@ def _program(num_particles, num_sweeps):
         mover = row_mover(world, links, (goes_on, paid), prior, num_particles=num_particles, num_sweeps=num_sweeps)
         drawn = mover.draw(draw_key)
         particles = jax.tree.map(lambda new, old: jnp.where(fresh, new, old), drawn, particles)
-        # Who waits stands still.
+        # Who waits is asked for no level; what is left of it is drawn anew when its turn comes.
         target = jnp.where(active, target, -jnp.inf)
         end = climb(climb_key, particles, mover, tolerance=tolerance, target=target, max_levels=_LEVELS)
         happened = end.values, end.survivors, end.count, end.done

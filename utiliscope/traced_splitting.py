@@ -27,7 +27,7 @@ class Populations(NamedTuple):
     values: `[L, N]` values of each population, before the level's kill.
     survivors: `[L]` how many were strictly above the level; 0 where the population could not be split further.
     count: number of levels used.
-    particles: the last population, for inspection.
+    particles: what the last level left, for inspection: of a run that was done, copies of its survivors.
     """
 
     values: jax.Array
