@@ -8,7 +8,7 @@ from .outputs import together
 from .terminal import print_parameters, print_table, print_weights
 
 POSTERIOR, UTILITIES, REPORT = "posterior.nc", "utilities.csv", "report.html"
-SUBJECTS, PARAMETERS = "subjects.csv", "parameters.csv"  # beside them, where there are several operators, or any
+SUBJECTS, PARAMETERS = "subjects.csv", "parameters.csv"  # beside them, where there are operators or parameters to tell
 
 
 def fit_into(run, out, behaviour, model, *, max_bits, states, beta=None, law=None, **settings):

@@ -12,7 +12,8 @@ from .summation import latent_sites, over_cells, shapes_of
 _KEPT = {"state_visited", "action_taken", "next_state", "episode", "counts", "initial", "features", "moves", "xy"}
 _KEPT |= {"code_length", "intelligence_std_error", "probability_tail_error", "beyond_tail", "start_separation"}
 _KEPT |= {"behaviour_intelligence", "utility_index"}
-_DIMENSIONS = {"chain", "draw", "state", "action", "utility", "feature", "axis", "end", "weight", "subject", "decision"}
+_DIMENSIONS = {"chain", "draw", "state", "action", "utility", "weight", "subject"}
+_DIMENSIONS |= {"feature", "move", "axis", "end", "decision"}
 # Sites that mean something: dimensions of their arrays.
 _MEANINGS = {
     "policy": "SA",
@@ -26,7 +27,7 @@ _MEANINGS = {
 
 def look_at(program, inputs) -> tuple[dict, dict, dict, object]:
     """The latent sites of a program, continuous and discrete, the shapes of all that it tells, by name, and that of
-    what it returns: None for nothing, a sentence for what is no array.
+    what it returns: None for nothing, the name of its type for what is no array.
 
     With discrete sites among continuous ones it tells what their sum does. Raises InputError for a program that has
     nothing to be inferred or computed.
@@ -37,7 +38,7 @@ def look_at(program, inputs) -> tuple[dict, dict, dict, object]:
         with handlers.trace() as sites:
             returned = program(**given)
         told.update({name: np.shape(site["value"]) for name, site in sites.items() if _tells(site)})
-        answers.append(None if returned is None else getattr(returned, "shape", f"{type(returned).__name__}"))
+        answers.append(None if returned is None else getattr(returned, "shape", type(returned).__name__))
         return returned
 
     continuous, discrete = latent_sites(noting, inputs)
