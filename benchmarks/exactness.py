@@ -157,7 +157,7 @@ def of_planner(program, draws, data, exact, **settings) -> list[Row]:
     settings |= dict(candidates=planners.CANDIDATES, temperature=dist.LogNormal(0.0, 1.0), simplicity=1.0)
     with jax.enable_x64(True):
         chains = Nuts(load_program(program), settings, Shape(500, draws, CHAINS))
-        sites, _ = chains.run(jax.random.key(0), data)
+        sites, *_ = chains.run(jax.random.key(0), data)
     found = means(sites["utility_log_prob"])
     return [beside(program, "T ~ LogNormal(0, 1)", "sums over ln T", found, exact)]
 

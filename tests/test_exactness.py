@@ -35,3 +35,8 @@ def test_the_achieved_reading(monkeypatch, capsys):
         with pytest.raises(SystemExit) as ended:
             exactness.main()
         assert ended.value.code == status and f"| {word}" in capsys.readouterr().out
+
+
+def test_planners_are_sampled_beside_their_sums():
+    [row] = exactness.boltzmann(300)
+    assert 0 < row.error < 0.02 and row.apart < 5 * row.error

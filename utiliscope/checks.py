@@ -19,6 +19,7 @@ from .summaries import weight_table
 _LEAST_EVIDENCE = float(np.log2(20))
 _CLEAR = 0.9
 _LEAST_DRAWS, _SHUFFLES = 25, 20
+_LEAST_TOLD = 5e-4  # bits, as they are printed
 
 
 class Finding(NamedTuple):
@@ -200,9 +201,9 @@ def _next_of_weights(posterior):
 
 
 def _telling_decisions(draws, bits, what):
-    if bits.max() < 1e-4:
+    best = [s for s in np.argsort(-bits, kind="stable")[:3] if bits[s] >= _LEAST_TOLD]
+    if not best:
         return Finding("next recording", f"no single decision would tell {what}", None)
-    best = [s for s in np.argsort(-bits, kind="stable")[:3] if bits[s] >= 5e-4] or [int(bits.argmax())]
     shown = ", ".join(f"{draws['state'].values[s]} ({bits[s]:.3f})" for s in best)
     return Finding("next recording", f"to tell {what}, decisions in states {shown} bits each", None)
 
